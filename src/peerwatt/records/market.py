@@ -1,0 +1,264 @@
+"""What a round is made of: tariffs, limits, orders, awards, settlements and the round itself.
+
+Knows units and the codec. Prices are ucoin per kWh; a slope is ucoin per kWh for
+each kWh sold in the round.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from peerwatt.records.codec import Record
+from peerwatt.units import (
+    Count,
+    EnergyWh,
+    Hash,
+    Key,
+    Name,
+    PowerW,
+    PriceUcoinPerKwh,
+    SlopeUcoinPerKwh2,
+    TimeS,
+    Ucoin,
+)
+
+
+class Mechanism(IntEnum):
+    """How a round's book is cleared."""
+
+    WELFARE = 1
+    UNIFORM = 2
+
+
+class PriceRule(IntEnum):
+    """Who pays which price: all the clearing price, or grid energy passed through at retail and
+    sellers paid the midpoint of their ask and the clearing price."""
+
+    MARGINAL = 1
+    MIDPOINT = 2
+
+
+class Side(IntEnum):
+    """Which side of the market an order is on."""
+
+    BUY = 1
+    SELL = 2
+
+
+class RoundStatus(IntEnum):
+    """Where a round stands in its life."""
+
+    OPEN = 1
+    CLOSED = 2
+    CLEARED = 3
+    DELIVERED = 4
+    SETTLED = 5
+    ENDED = 6
+    VOID = 7
+
+
+class TariffStep(Record):
+    """Energy prices from a time on: what the supplier sells at and buys at."""
+
+    from_s: TimeS
+    retail_ucoin_per_kwh: PriceUcoinPerKwh
+    feed_in_ucoin_per_kwh: PriceUcoinPerKwh
+
+
+class Tariff(Record):
+    """A supplier's published prices. The three fees fall on energy traded between cars and are
+    part of the merit order; `lost_load` caps every price."""
+
+    supplier: Key
+    price_rule: PriceRule
+    steps: tuple[TariffStep, ...]
+    end_s: TimeS
+    network_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    platform_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    levy_ucoin_per_kwh: PriceUcoinPerKwh
+    lost_load_ucoin_per_kwh: PriceUcoinPerKwh
+    shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+
+
+class SlotLimit(Record):
+    """What the grid operator lets a site draw and feed in during the slot that starts then."""
+
+    slot_start_s: TimeS
+    import_limit_w: PowerW
+    export_limit_w: PowerW
+
+
+class Prices(Record):
+    """The price parts of one slot, fixed when its round opens."""
+
+    price_rule: PriceRule
+    retail_ucoin_per_kwh: PriceUcoinPerKwh
+    feed_in_ucoin_per_kwh: PriceUcoinPerKwh
+    network_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    platform_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    levy_ucoin_per_kwh: PriceUcoinPerKwh
+    lost_load_ucoin_per_kwh: PriceUcoinPerKwh
+    shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+
+    @property
+    def local_fee_ucoin_per_kwh(self) -> int:
+        """What lies between the buyer's and the seller's price of energy traded at the site."""
+        return (
+            self.network_fee_ucoin_per_kwh
+            + self.platform_fee_ucoin_per_kwh
+            + self.levy_ucoin_per_kwh
+        )
+
+
+class BuyOrder(Record, tag=1):
+    """Energy wanted in the slot: `min_wh` at up to lost load, the rest along a curve whose
+    marginal value falls from `price_high` to `price_low`."""
+
+    order_id: Hash
+    owner: Key
+    port: Name
+    min_wh: EnergyWh
+    max_wh: EnergyWh
+    price_high_ucoin_per_kwh: PriceUcoinPerKwh
+    price_low_ucoin_per_kwh: PriceUcoinPerKwh
+    held_ucoin: Ucoin
+
+
+class SellOrder(Record, tag=2):
+    """Energy offered in the slot: marginal cost `ask` at nothing sold, rising by `slope`."""
+
+    order_id: Hash
+    owner: Key
+    port: Name
+    max_wh: EnergyWh
+    ask_ucoin_per_kwh: PriceUcoinPerKwh
+    slope_ucoin_per_kwh2: SlopeUcoinPerKwh2
+    held_ucoin: Ucoin
+
+
+Order = BuyOrder | SellOrder
+
+
+class Award(Record):
+    """What an order got: energy, and the price per kWh that its owner pays or is paid."""
+
+    order_id: Hash
+    owner: Key
+    port: Name
+    side: Side
+    energy_wh: EnergyWh
+    price_ucoin_per_kwh: PriceUcoinPerKwh
+    held_ucoin: Ucoin
+
+
+class SettledAward(Record):
+    """What became of an award: metered energy and the money that moved.
+
+    `paid_ucoin` left the owner for energy, `received_ucoin` reached it, `penalty_ucoin` left it
+    for a shortfall. `excused_wh` was not delivered because a seller was short and the
+    connection full; `flags` are bits of `Flag`.
+    """
+
+    order_id: Hash
+    owner: Key
+    port: Name
+    side: Side
+    awarded_wh: EnergyWh
+    metered_wh: EnergyWh
+    excused_wh: EnergyWh
+    paid_ucoin: Ucoin
+    received_ucoin: Ucoin
+    penalty_ucoin: Ucoin
+    flags: Count
+
+
+class Flag(IntEnum):
+    """What was unusual about a settlement; bits of `flags`."""
+
+    READING_MISSING = 1
+    OVER_AWARD = 2
+    MAIN_METER_MISSING = 4
+    MAIN_METER_DISAGREES = 8
+    OPERATOR_IN_ARREARS = 16
+
+
+class Clearing(Record):
+    """The outcome of a cleared book: the price, and where the energy comes from and goes."""
+
+    price_ucoin_per_kwh: PriceUcoinPerKwh
+    buyer_price_ucoin_per_kwh: PriceUcoinPerKwh
+    bought_wh: EnergyWh
+    sold_wh: EnergyWh
+    import_wh: EnergyWh
+    export_wh: EnergyWh
+    supplier_held_ucoin: Ucoin
+
+
+class SettlementTotals(Record):
+    """Energy and money of a settled round. `site_loss_wh` and what the operator paid for it can be
+    negative: the main meter then read less than the others together."""
+
+    bought_wh: EnergyWh = 0
+    sold_wh: EnergyWh = 0
+    import_wh: EnergyWh = 0
+    export_wh: EnergyWh = 0
+    unserved_wh: EnergyWh = 0
+    site_loss_wh: int = 0
+    paid_ucoin: Ucoin = 0
+    received_ucoin: Ucoin = 0
+    penalty_ucoin: Ucoin = 0
+    supplier_ucoin: int = 0
+    operator_ucoin: int = 0
+    network_fee_ucoin: Ucoin = 0
+    platform_fee_ucoin: Ucoin = 0
+    levy_ucoin: Ucoin = 0
+    pot_ucoin: Ucoin = 0
+    flags: Count = 0
+
+
+class Round(Record):
+    """One market round of one site: its times, prices, limits, book, outcome and roots.
+
+    `book_hash` runs over the orders as they come; the roots are of trees sorted by id, written
+    when their step is done (32 zero bytes before).
+    """
+
+    site: Name
+    tariff: Name
+    mechanism: Mechanism
+    status: RoundStatus
+    gate_s: TimeS
+    clear_by_s: TimeS
+    slot_start_s: TimeS
+    slot_end_s: TimeS
+    settle_by_s: TimeS
+    prices: Prices
+    import_limit_wh: EnergyWh
+    export_limit_wh: EnergyWh
+    order_count: Count
+    reading_count: Count
+    book_hash: Hash
+    orders_root: Hash
+    awards_root: Hash
+    readings_root: Hash
+    settlements_root: Hash
+    void_reason: Count
+    clearing: Clearing | None
+    totals: SettlementTotals | None
+
+
+class Dispute(Record):
+    """A driver's objection to a settlement; `frozen_ucoin` waits in the site operator's account."""
+
+    round_id: bytes
+    owner: Key
+    operator: Key
+    frozen_ucoin: Ucoin
+    statement_hash: Hash
+    resolved: bool = False
+    credit_ucoin: Ucoin = 0
+
+
+def round_key(site: str, slot_start_s: int) -> bytes:
+    """A round's id: its slot's start, then its site; ids ascend with time."""
+    return slot_start_s.to_bytes(8, "big") + site.encode()

@@ -1,0 +1,107 @@
+"""Who is on the ledger: members and their roles, wallets' tokens, sites, ports, meters.
+
+Knows units and the codec.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from peerwatt.records.codec import Record, encode
+from peerwatt.units import ChainId, Count, Hash, Key, Name, PowerW, Signature, TimeS, Ucoin
+
+
+class Role(IntFlag):
+    """What a member may do; a member holds any set of roles."""
+
+    AGGREGATOR = 1
+    GRID_OPERATOR = 2
+    REGULATOR = 4
+    REGISTRATION_AUTHORITY = 8
+    SUPPLIER = 16
+    ISSUER = 32
+
+
+class Member(Record):
+    """An organisation of the consortium: its key, name and roles (bits of `Role`)."""
+
+    key: Key
+    name: Name
+    roles: Count
+
+
+class Genesis(Record):
+    """What a chain starts from; its hash is the id before the first block.
+
+    `tick_key` empty: market time is block time. Otherwise that key submits ticks.
+    """
+
+    chain_id: ChainId
+    tick_key: bytes
+    start_s: TimeS
+    rules_version: Count
+    members: tuple[Member, ...]
+    mint_epoch_s: Count
+    mint_cap_ucoin: Ucoin
+    max_orders: Count
+    max_work: Count
+    dispute_window_s: Count
+
+
+class Account(Record):
+    """Coins and message counter of one key; `held_ucoin` backs open orders and disputes."""
+
+    nonce: Count = 0
+    free_ucoin: Ucoin = 0
+    held_ucoin: Ucoin = 0
+    wallet: bool = False
+
+
+class Site(Record):
+    """A hub: who runs it, who supplies it, who limits it, and its main meter."""
+
+    operator: Key
+    supplier: Key
+    grid_operator: Key
+    main_meter: Key
+    import_limit_w: PowerW
+    export_limit_w: PowerW
+
+
+class Port(Record):
+    """A metered connection at a site: charger, generator or storage. `wallet` is who is plugged
+    in, empty when nobody is."""
+
+    meter: Key
+    charge_limit_w: PowerW
+    discharge_limit_w: PowerW
+    wallet: bytes = b""
+
+
+class Meter(Record):
+    """Where a registered meter sits; an empty port means the site's main meter."""
+
+    site: Name
+    port: str
+
+
+def wallet_token_bytes(wallet: bytes) -> bytes:
+    """What a registration authority signs (domain "wallet") to let a wallet be opened."""
+    return encode(wallet)
+
+
+WALLET_TOKEN_DOMAIN = "wallet"
+
+__all__ = [
+    "WALLET_TOKEN_DOMAIN",
+    "Account",
+    "Genesis",
+    "Hash",
+    "Member",
+    "Meter",
+    "Port",
+    "Role",
+    "Signature",
+    "Site",
+    "wallet_token_bytes",
+]

@@ -1,0 +1,300 @@
+"""The closed set of messages, and the signed transaction that carries one.
+
+Knows units, the codec and signatures; whether a message is allowed is for the contracts.
+Every message names its chain, its signer, the signer's next nonce and until when it is valid.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from peerwatt.records.codec import Record, decode, digest, encode
+from peerwatt.records.market import Mechanism, PriceRule, SlotLimit, TariffStep
+from peerwatt.records.members import Member
+from peerwatt.records.readings import SignedReading
+from peerwatt.records.signing import SigningKey, verify
+from peerwatt.units import (
+    ChainId,
+    Count,
+    EnergyWh,
+    Hash,
+    Key,
+    Name,
+    PowerW,
+    PriceUcoinPerKwh,
+    Signature,
+    SlopeUcoinPerKwh2,
+    TimeS,
+    Ucoin,
+)
+
+TRANSACTION_DOMAIN = "transaction"
+MAX_TRANSACTION_BYTES = 1 << 20
+RoundId = Annotated[bytes, Meta(min_length=9, max_length=56)]
+
+
+class Header(Record):
+    """What every message starts with."""
+
+    chain_id: ChainId
+    signer: Key
+    nonce: Count
+    valid_until_s: TimeS
+
+
+class Tick(Header, tag=1):
+    """The clock key moves market time forward (chains with `tick_key` only)."""
+
+    time_s: TimeS
+
+
+class AddMember(Record, tag=1):
+    """A change of the consortium: a member comes in, or its name and roles change."""
+
+    member: Member
+
+
+class RemoveMember(Record, tag=2):
+    """A change of the consortium: a member leaves."""
+
+    key: Key
+
+
+class UpgradeRules(Record, tag=3):
+    """A change of the rules: `rules_version` is in force from `height` on."""
+
+    rules_version: Count
+    height: Count
+
+
+Change = AddMember | RemoveMember | UpgradeRules
+
+
+class ProposeChange(Header, tag=2):
+    """A member proposes a change of members or rules, and votes for it."""
+
+    change: Change
+
+
+class Vote(Header, tag=3):
+    """A member votes for a proposed change; over two thirds of the members carry it out."""
+
+    proposal_id: Hash
+
+
+class OpenWallet(Header, tag=4):
+    """A driver's or a device's key becomes a wallet, with a token of a registration authority."""
+
+    authority: Key
+    token: Signature
+
+
+class Mint(Header, tag=5):
+    """The issuer creates coins against a deposit; a regulator signs too."""
+
+    to: Key
+    amount_ucoin: Ucoin
+    deposit_reference: Hash
+
+
+class Withdraw(Header, tag=6):
+    """Coins leave the ledger for their owner's deposit account."""
+
+    amount_ucoin: Ucoin
+    payout_reference: Hash
+
+
+class Transfer(Header, tag=7):
+    """Coins go from the signer to another account."""
+
+    to: Key
+    amount_ucoin: Ucoin
+
+
+class RegisterSite(Header, tag=8):
+    """An aggregator registers a hub that it runs; the grid operator signs too."""
+
+    site: Name
+    supplier: Key
+    grid_operator: Key
+    main_meter: Key
+    import_limit_w: PowerW
+    export_limit_w: PowerW
+
+
+class RegisterPort(Header, tag=9):
+    """A site's operator registers a metered connection with the key of its meter."""
+
+    site: Name
+    port: Name
+    meter: Key
+    charge_limit_w: PowerW
+    discharge_limit_w: PowerW
+
+
+class PublishTariff(Header, tag=10):
+    """A supplier publishes prices; a grid operator signs too, for the network fee and levy."""
+
+    tariff: Name
+    price_rule: PriceRule
+    steps: tuple[TariffStep, ...]
+    end_s: TimeS
+    network_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    platform_fee_ucoin_per_kwh: PriceUcoinPerKwh
+    levy_ucoin_per_kwh: PriceUcoinPerKwh
+    lost_load_ucoin_per_kwh: PriceUcoinPerKwh
+    shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+
+
+class PublishLimits(Header, tag=11):
+    """A site's grid operator limits the connection slot by slot."""
+
+    site: Name
+    limits: tuple[SlotLimit, ...]
+
+
+class OpenRound(Header, tag=12):
+    """A site's operator opens the market of one slot."""
+
+    site: Name
+    tariff: Name
+    mechanism: Mechanism
+    gate_s: TimeS
+    clear_by_s: TimeS
+    slot_start_s: TimeS
+    slot_end_s: TimeS
+    settle_by_s: TimeS
+
+
+class CheckIn(Header, tag=13):
+    """A site's operator binds a wallet to the port it is plugged in at."""
+
+    site: Name
+    port: Name
+    wallet: Key
+
+
+class CheckOut(Header, tag=14):
+    """A site's operator frees a port."""
+
+    site: Name
+    port: Name
+
+
+class PlaceBuyOrder(Header, tag=15):
+    """A driver asks for energy in a round."""
+
+    round_id: RoundId
+    port: Name
+    min_wh: EnergyWh
+    max_wh: EnergyWh
+    price_high_ucoin_per_kwh: PriceUcoinPerKwh
+    price_low_ucoin_per_kwh: PriceUcoinPerKwh
+
+
+class PlaceSellOrder(Header, tag=16):
+    """A driver, roof or storage offers energy in a round."""
+
+    round_id: RoundId
+    port: Name
+    max_wh: EnergyWh
+    ask_ucoin_per_kwh: PriceUcoinPerKwh
+    slope_ucoin_per_kwh2: SlopeUcoinPerKwh2
+
+
+class CancelOrder(Header, tag=17):
+    """An owner takes an order back before the gate."""
+
+    round_id: RoundId
+    order_id: Hash
+
+
+class ReportReadings(Header, tag=18):
+    """A site's operator brings in what its meters signed for a round."""
+
+    round_id: RoundId
+    readings: tuple[SignedReading, ...]
+
+
+class OpenDispute(Header, tag=19):
+    """A driver objects to the settlement of its order; the amount is frozen."""
+
+    round_id: RoundId
+    order_id: Hash
+    amount_ucoin: Ucoin
+    statement_hash: Hash
+
+
+class ResolveDispute(Header, tag=20):
+    """A regulator ends a dispute with a credit note, which may be zero."""
+
+    order_id: Hash
+    credit_ucoin: Ucoin
+
+
+Message = (
+    Tick
+    | ProposeChange
+    | Vote
+    | OpenWallet
+    | Mint
+    | Withdraw
+    | Transfer
+    | RegisterSite
+    | RegisterPort
+    | PublishTariff
+    | PublishLimits
+    | OpenRound
+    | CheckIn
+    | CheckOut
+    | PlaceBuyOrder
+    | PlaceSellOrder
+    | CancelOrder
+    | ReportReadings
+    | OpenDispute
+    | ResolveDispute
+)
+
+
+class Transaction(Record):
+    """A message's bytes with its signer's signature and, where a message needs two, another's."""
+
+    message: bytes
+    signature: Signature
+    cosigner: bytes = b""
+    cosignature: bytes = b""
+
+    @property
+    def message_id(self) -> bytes:
+        """The hash of the message: an order's id, a proposal's id."""
+        return digest(self.message)
+
+    def is_signed_by(self, key: bytes, chain_id: str, signature: bytes) -> bool:
+        """Whether `key` made this signature of the message for this chain."""
+        return verify(key, TRANSACTION_DOMAIN, chain_id, self.message, signature)
+
+
+def sign_message(
+    message: Message, key: SigningKey, cosigning_key: SigningKey | None = None
+) -> bytes:
+    """The canonical bytes of the transaction that carries the message."""
+    data, chain_id = encode(message), message.chain_id
+    signature = key.sign(TRANSACTION_DOMAIN, chain_id, data)
+    if cosigning_key is None:
+        return encode(Transaction(message=data, signature=signature))
+    cosignature = cosigning_key.sign(TRANSACTION_DOMAIN, chain_id, data)
+    return encode(
+        Transaction(
+            message=data,
+            signature=signature,
+            cosigner=cosigning_key.public,
+            cosignature=cosignature,
+        )
+    )
+
+
+def decode_message(data: bytes) -> Message:
+    """The message that these bytes encode; CodecError if none."""
+    return decode(data, Message)  # type: ignore[arg-type]
