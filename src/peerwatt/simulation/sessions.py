@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -93,3 +92,120 @@ def load_sessions(paths: Iterable[Path], site: str) -> tuple[Session, ...]:
             seen[session.session_id] = where
             sessions.append(session)
     return tuple(sorted(sessions, key=lambda s: (s.arrival_s, s.session_id)))
+
+
+def drop_reasons(sessions: Sequence[Session]) -> dict[str, str]:
+    """Why sessions are left out, by session id; `sessions` ordered by arrival.
+
+    Too short to trade in a slot, too long to be a working day, or at a plug that another
+    car still holds.
+    """
+    reasons: dict[str, str] = {}
+    taken_until: dict[str, int] = {}
+    for session in sessions:
+        if session.stay_s < MIN_STAY_S:
+            reasons[session.session_id] = "stay under 15 min"
+        elif session.stay_s > MAX_STAY_S:
+            reasons[session.session_id] = "stay over 16 h"
+        elif session.arrival_s < taken_until.get(session.station_id, 0):
+            reasons[session.session_id] = "station still taken"
+        else:
+            taken_until[session.station_id] = session.departure_s
+    return reasons
+
+
+def by_date(sessions: Iterable[Session]) -> dict[date, list[Session]]:
+    """The sessions that arrive on each local date."""
+    days: dict[date, list[Session]] = {}
+    for session in sessions:
+        days.setdefault(session.local_date, []).append(session)
+    return days
+
+
+def _read(path: Path, site: str) -> Iterator[tuple[int, Session]]:
+    """(row number, session) of every row; the header is row 1."""
+    row = 1
+    try:
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = _header(path, next(reader, []))
+            for values in reader:
+                row = reader.line_num
+                if len(values) != len(header):
+                    raise SessionsError(
+                        f"{path.name}: row {row}: must have {len(header)} columns, has "
+                        f"{len(values)}"
+                    )
+                yield (
+                    row,
+                    _session(
+                        f"{path.name}: row {row}", dict(zip(header, values, strict=True)), site
+                    ),
+                )
+    except OSError as error:
+        raise SessionsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, EOFError, csv.Error) as error:
+        raise SessionsError(f"{path.name}: after row {row}: not a CSV file: {error}") from error
+
+
+def _header(path: Path, header: list[str]) -> list[str]:
+    unknown = [name for name in header if name not in COLUMNS]
+    missing = [name for name in COLUMNS if name not in header]
+    if unknown or missing or len(header) != len(COLUMNS):
+        what = [f"unknown column {name!r}" for name in unknown]
+        what += [f"missing column {name!r}" for name in missing]
+        raise SessionsError(f"{path.name}: row 1: {'; '.join(what) or 'a column appears twice'}")
+    return header
+
+
+def _session(where: str, row: dict[str, str], site: str) -> Session:
+    arrival_s = _time_s(where, row, ARRIVAL)
+    departure_s = _time_s(where, row, DEPARTURE)
+    stated_s = _time_s(where, row, STATED)
+    for column, time_s in ((DEPARTURE, departure_s), (STATED, stated_s)):
+        if time_s < arrival_s:
+            raise SessionsError(f"{where}: {column}: {row[column]} is before the arrival")
+    for column in (SESSION, STATION):
+        if not row[column].strip():
+            raise SessionsError(f"{where}: {column}: must not be empty")
+    if row[CLAIMED].lower() not in ("true", "false"):
+        raise SessionsError(f"{where}: {CLAIMED}: must be True or False, is {row[CLAIMED]!r}")
+    return Session(
+        session_id=row[SESSION],
+        site=site,
+        station_id=row[STATION],
+        arrival_s=arrival_s,
+        departure_s=departure_s,
+        stated_departure_s=stated_s,
+        delivered_wh=_energy_wh(where, row, DELIVERED, MAX_DELIVERED_KWH),
+        requested_wh=_energy_wh(where, row, REQUESTED, MAX_REQUESTED_KWH),
+        claimed=row[CLAIMED].lower() == "true",
+    )
+
+
+def _time_s(where: str, row: dict[str, str], column: str) -> int:
+    try:
+        stamp = datetime.fromisoformat(row[column])
+    except ValueError:
+        stamp = None
+    if stamp is None or stamp.tzinfo is None:
+        raise SessionsError(
+            f"{where}: {column}: must be a time with its offset, such as "
+            f"2019-08-21 07:30:00-07:00, is {row[column]!r}"
+        )
+    if not 1990 <= stamp.year < 2100:
+        raise SessionsError(f"{where}: {column}: must lie between 1990 and 2100, is {row[column]}")
+    return int(stamp.timestamp())
+
+
+def _energy_wh(where: str, row: dict[str, str], column: str, most_kwh: float) -> int:
+    try:
+        energy_kwh = float(row[column])
+    except ValueError:
+        energy_kwh = math.nan
+    if not 0 <= energy_kwh <= most_kwh:
+        raise SessionsError(
+            f"{where}: {column}: must be from 0 to {most_kwh:g} kWh, is {row[column]!r}"
+        )
+    return round(energy_kwh * WH_PER_KWH)

@@ -1,0 +1,1 @@
+"""Days, worlds and faults: runs the other rooms together on real and drawn input."""

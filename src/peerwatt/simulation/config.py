@@ -1,0 +1,262 @@
+"""What a hub day assumes, as one checked file: every number that the data do not hold.
+
+Knows names, units, bounds and the tariffs' names. Knows no sessions. A file says only what it
+changes; the rest keeps its default. A key that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from peerwatt.grid import tariffs
+
+DEFAULT_LIMIT_KW = {"jpl": 72.0, "caltech": 36.0}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: one line that names the key."""
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if band[0] > band[1]:
+        raise ValueError("must go from low to high")
+    return band
+
+
+def _sums_to_one(shares: dict[float, float]) -> dict[float, float]:
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        raise ValueError(f"must have shares that sum to 1, have {sum(shares.values()):g}")
+    return shares
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+UsdPerKwh = Annotated[float, Field(ge=0, le=100)]
+PowerKw = Annotated[float, Field(gt=0, le=1000)]
+Band = AfterValidator(_ascending)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Planning(_Part):
+    departure: Literal["stated", "actual"] = "stated"
+    """What a car's agent plans on: what its driver said, or the truth (an oracle)."""
+    stay_factor: Annotated[float, Field(gt=0, le=2)] = 0.75
+    """Share of the stated stay that the agent counts on; not used with `actual`."""
+
+
+class Eligible(_Part):
+    max_kwh: Annotated[float, Field(ge=0, le=200)] = 8
+    """Most energy, kWh, that a seller's session took."""
+    min_stay_h: Annotated[float, Field(ge=0, le=16)] = 4
+    """Shortest stay, hours."""
+
+
+class SellersConfig(_Part):
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of the draws; each session draws from its own stream."""
+    eligible: Eligible = Eligible()
+    """Which sessions could sell."""
+    share: Share = 0.5
+    """Share of the eligible that do sell; their own need is waived."""
+    battery_kwh: Annotated[
+        dict[Annotated[float, Field(gt=0, le=1000)], Share],
+        Field(min_length=1),
+        AfterValidator(_sums_to_one),
+    ] = {40: 0.3, 60: 0.4, 75: 0.3}
+    """Battery size, kWh: share of the cars."""
+    soc_when_full: Annotated[tuple[Share, Share], Band] = (0.85, 1.0)
+    """Band of the state of charge at which the recorded session ended."""
+    reserve_soc: Share = 0.40
+    """State of charge that is never sold."""
+    power_kw: PowerKw = 6.6
+    """Most discharge power, kW."""
+    round_trip: PositiveShare = 0.85
+    """Efficiency of charging and discharging together."""
+    refill_price: Annotated[tuple[UsdPerKwh, UsdPerKwh], Band] = (0.11, 0.15)
+    """Band of the price of refilling at home, USD/kWh."""
+    wear: Annotated[tuple[UsdPerKwh, UsdPerKwh], Band] = (0.03, 0.08)
+    """Band of the battery's wear, USD per kWh sold."""
+    l1: Annotated[float, Field(ge=0, le=100)] = 0.005
+    """Rise of a seller's ask with what it sells in a round, USD/kWh^2."""
+
+
+class Rule(_Part):
+    name: Literal["threshold"] = "threshold"
+    """How buyers bid."""
+    exponent: Annotated[float, Field(gt=0, le=64)] = 4
+    """How late urgency and congestion raise a bid: higher is later."""
+    arrivals_history_days: Annotated[int, Field(ge=0, le=400)] = 20
+    """Past like days from which arrivals to come are expected."""
+
+
+class Settlement(_Part):
+    grid: Literal["pass-through"] = "pass-through"
+    """The grid's energy is sold on at retail."""
+    v2v: Literal["midpoint", "marginal"] = "midpoint"
+    """Price of the cars' energy: halfway from the seller's ask to the clearing price, or it."""
+
+
+class Fees(_Part):
+    network: UsdPerKwh = 0
+    """For the use of the wires, USD/kWh."""
+    platform: UsdPerKwh = 0
+    """For the market itself, USD/kWh."""
+    levy: UsdPerKwh = 0
+    """Tax, USD/kWh."""
+
+
+class DayConfig(_Part):
+    """One hub day."""
+
+    site: Literal["jpl", "caltech"] = "jpl"
+    """Whose sessions; also sets the default limit."""
+    date: datetime.date = datetime.date(2019, 8, 21)
+    """Local date on which the cars arrive."""
+    horizon_h: Annotated[int, Field(ge=24, le=36)] = 28
+    """Hours of the local clock from midnight to the end."""
+    round_min: Literal[5, 10, 15, 20, 30, 60] = 15
+    """Length of a round, minutes."""
+    mechanism: Literal["welfare", "uniform"] = "welfare"
+    """How a round is cleared."""
+    need: Literal["delivered", "requested"] = "delivered"
+    """What a car needs: what it truly took, or what its driver asked for, capped."""
+    planning: Planning = Planning()
+    """What agents plan on."""
+    limit_kw: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        default_factory=lambda known: DEFAULT_LIMIT_KW.get(known.get("site", ""))
+    )
+    """The connection's import limit, kW; null = none. Left out: 72 at jpl, 36 at caltech."""
+    export_limit_kw: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    """The connection's export limit, kW; null = none."""
+    port_kw: PowerKw = 6.6
+    """Most charging power of a plug, kW."""
+    battery: Literal["ideal", "full"] = "ideal"
+    """The cars' batteries: power and energy limits alone, or with taper, losses and pulsing."""
+    wiring_loss: Annotated[float, Field(ge=0, lt=0.5)] = 0
+    """Share of the energy lost between the main meter and the plugs."""
+    tariff: Literal["sce-tou-ev-8-2019", "flat"] = "sce-tou-ev-8-2019"
+    """What the supplier charges."""
+    flat_price: UsdPerKwh = 0.20
+    """The price of the flat tariff, USD/kWh."""
+    feed_in: UsdPerKwh = 0.05
+    """What the supplier pays for exports, USD/kWh."""
+    lost_load: UsdPerKwh = 0.50
+    """What a kWh costs that a car needs and does not get here, USD/kWh."""
+    pv_kwp: Annotated[float, Field(ge=0, le=100_000)] = 0
+    """Rated power of the roof's panels, kWp."""
+    fees: Fees = Fees()
+    """On top of the energy's price."""
+    sellers: SellersConfig = SellersConfig()
+    """Cars that sell: assumed, as the data hold none."""
+    rule: Rule = Rule()
+    """How agents bid."""
+    settlement: Settlement = Settlement()
+    """Who pays what."""
+
+    @model_validator(mode="after")
+    def _prices_in_order(self) -> Self:
+        cheapest = self.retail.cheapest_usd_per_kwh
+        if self.feed_in > cheapest:
+            raise ValueError(
+                f"feed_in: must be at most the cheapest retail price, {cheapest:g}, or buying "
+                "to sell back would pay"
+            )
+        if self.lost_load < self.feed_in:
+            raise ValueError("lost_load: must be at least feed_in")
+        return self
+
+    @property
+    def retail(self) -> tariffs.TimeOfUse:
+        """The supplier's prices."""
+        if self.tariff == "flat":
+            return tariffs.flat(self.flat_price)
+        return tariffs.SCHEDULES[self.tariff]
+
+    @property
+    def price_rule(self) -> Literal["midpoint", "marginal"]:
+        return self.settlement.v2v
+
+
+def load(
+    path: Path | None = None,
+    *,
+    site: str | None = None,
+    date: str | datetime.date | None = None,
+    mechanism: str | None = None,
+    seed: int | None = None,
+) -> DayConfig:
+    """The configuration in a YAML file, or the default; what is given beside it wins.
+
+    Raises ConfigError with one line that names the file and the first wrong key.
+    """
+    given = {} if path is None else _read(path)
+    where = "" if path is None else f"{path}: "
+    for key, value in (("site", site), ("date", date), ("mechanism", mechanism)):
+        if value is not None:
+            given[key] = value
+    if seed is not None and isinstance(given.setdefault("sellers", {}), dict):
+        given["sellers"] = given["sellers"] | {"seed": seed}
+    try:
+        return DayConfig.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(where + _one_line(error)) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration file."""
+    return DayConfig.model_json_schema()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: must hold keys and values, such as 'site: jpl'")
+    return given
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first thing that is wrong, and how many more there are."""
+    found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+    first = found[0]
+    keys = [str(part) for part in first["loc"] if part != "[key]"]
+    if first["type"] == "extra_forbidden":
+        message = "unknown key" + _suggestion(keys)
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        for was, becomes in (
+            ("Input should be", "must be"),
+            ("Field required", "must be given"),
+            ("Tuple should", "must"),
+            ("Dictionary should", "must"),
+        ):
+            message = message.replace(was, becomes)
+        if isinstance(first["input"], str | int | float):
+            message += f", is {first['input']!r}"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return ": ".join(filter(None, [".".join(keys), message])) + more
+
+
+def _suggestion(keys: list[str]) -> str:
+    model: Any = DayConfig
+    for key in keys[:-1]:
+        model = model.model_fields[key].annotation
+    near = get_close_matches(keys[-1], list(model.model_fields), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
