@@ -1,0 +1,1 @@
+"""Market mechanisms: numpy arrays in, frozen results out; knows no other room, usable alone."""
