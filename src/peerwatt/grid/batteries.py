@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = float | npt.NDArray[np.float64]
+Floats = float | npt.NDArray[np.float64] | npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 
 ROUND_TRIP = 0.85
