@@ -50,10 +50,11 @@ def clear_sky_w_per_m2(sin_elevation: npt.ArrayLike) -> Floats:
     """Global horizontal irradiance under a clear sky, W/m2, same shape.
 
     B. Haurwitz, "Insolation in relation to cloudiness and cloud density", Journal of
-    Meteorology 2, 1945: 1098 z exp(-0.057/z) with z the sine of the sun's height.
+    Meteorology 2, 1945, with the constants pvlib uses: 1098 z exp(-0.059/z), z the sine of the
+    sun's height.
     """
     z = np.maximum(np.asarray(sin_elevation, dtype=np.float64), 1e-6)
-    return np.asarray(1098.0 * z * np.exp(-0.057 / z), dtype=np.float64)
+    return np.asarray(1098.0 * z * np.exp(-0.059 / z), dtype=np.float64)
 
 
 def production_kwh(

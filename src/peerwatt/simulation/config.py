@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from peerwatt.grid import tariffs
 
@@ -47,6 +55,14 @@ class _Part(BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_or_no(cls, value: Any) -> Any:
+        """YAML reads `yes` and `on` as truth, which would pass for the number 1."""
+        if isinstance(value, bool):
+            raise ValueError("must not be yes or no")
+        return value
+
 
 class Planning(_Part):
     departure: Literal["stated", "actual"] = "stated"
@@ -56,9 +72,9 @@ class Planning(_Part):
 
 
 class Eligible(_Part):
-    max_kwh: Annotated[float, Field(ge=0, le=200)] = 8
+    max_kwh: Annotated[float, Field(ge=0, le=200)] = 8.0
     """Most energy, kWh, that a seller's session took."""
-    min_stay_h: Annotated[float, Field(ge=0, le=16)] = 4
+    min_stay_h: Annotated[float, Field(ge=0, le=16)] = 4.0
     """Shortest stay, hours."""
 
 
@@ -73,7 +89,7 @@ class SellersConfig(_Part):
         dict[Annotated[float, Field(gt=0, le=1000)], Share],
         Field(min_length=1),
         AfterValidator(_sums_to_one),
-    ] = {40: 0.3, 60: 0.4, 75: 0.3}
+    ] = {40.0: 0.3, 60.0: 0.4, 75.0: 0.3}
     """Battery size, kWh: share of the cars."""
     soc_when_full: Annotated[tuple[Share, Share], Band] = (0.85, 1.0)
     """Band of the state of charge at which the recorded session ended."""
@@ -94,7 +110,7 @@ class SellersConfig(_Part):
 class Rule(_Part):
     name: Literal["threshold"] = "threshold"
     """How buyers bid."""
-    exponent: Annotated[float, Field(gt=0, le=64)] = 4
+    exponent: Annotated[float, Field(gt=0, le=64)] = 4.0
     """How late urgency and congestion raise a bid: higher is later."""
     arrivals_history_days: Annotated[int, Field(ge=0, le=400)] = 20
     """Past like days from which arrivals to come are expected."""
@@ -108,11 +124,11 @@ class Settlement(_Part):
 
 
 class Fees(_Part):
-    network: UsdPerKwh = 0
+    network: UsdPerKwh = 0.0
     """For the use of the wires, USD/kWh."""
-    platform: UsdPerKwh = 0
+    platform: UsdPerKwh = 0.0
     """For the market itself, USD/kWh."""
-    levy: UsdPerKwh = 0
+    levy: UsdPerKwh = 0.0
     """Tax, USD/kWh."""
 
 
@@ -143,7 +159,7 @@ class DayConfig(_Part):
     """Most charging power of a plug, kW."""
     battery: Literal["ideal", "full"] = "ideal"
     """The cars' batteries: power and energy limits alone, or with taper, losses and pulsing."""
-    wiring_loss: Annotated[float, Field(ge=0, lt=0.5)] = 0
+    wiring_loss: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Share of the energy lost between the main meter and the plugs."""
     tariff: Literal["sce-tou-ev-8-2019", "flat"] = "sce-tou-ev-8-2019"
     """What the supplier charges."""
@@ -153,7 +169,7 @@ class DayConfig(_Part):
     """What the supplier pays for exports, USD/kWh."""
     lost_load: UsdPerKwh = 0.50
     """What a kWh costs that a car needs and does not get here, USD/kWh."""
-    pv_kwp: Annotated[float, Field(ge=0, le=100_000)] = 0
+    pv_kwp: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Rated power of the roof's panels, kWp."""
     fees: Fees = Fees()
     """On top of the energy's price."""
@@ -218,13 +234,24 @@ def schema() -> dict[str, Any]:
     return DayConfig.model_json_schema()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key appears once: by its own rules the last of two would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"key {twice!r} appears twice")
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -241,6 +268,8 @@ def _one_line(error: ValidationError) -> str:
         message = "unknown key" + _suggestion(keys)
     else:
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "model_type":
+            message = "must hold keys and values"
         for was, becomes in (
             ("Input should be", "must be"),
             ("Field required", "must be given"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -131,21 +132,17 @@ def _read(path: Path, site: str) -> Iterator[tuple[int, Session]]:
             reader = csv.reader(file, strict=True)
             header = _header(path, next(reader, []))
             for values in reader:
-                row = reader.line_num
+                row, where = reader.line_num, f"{path.name}: row {reader.line_num}"
+                if not values:  # a blank line
+                    continue
                 if len(values) != len(header):
                     raise SessionsError(
-                        f"{path.name}: row {row}: must have {len(header)} columns, has "
-                        f"{len(values)}"
+                        f"{where}: must have {len(header)} columns, has {len(values)}"
                     )
-                yield (
-                    row,
-                    _session(
-                        f"{path.name}: row {row}", dict(zip(header, values, strict=True)), site
-                    ),
-                )
+                yield row, _session(where, dict(zip(header, values, strict=True)), site)
     except OSError as error:
         raise SessionsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, EOFError, csv.Error) as error:
+    except (UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
         raise SessionsError(f"{path.name}: after row {row}: not a CSV file: {error}") from error
 
 
