@@ -22,6 +22,8 @@ from peerwatt.units import (
     Ucoin,
 )
 
+NO_HASH = bytes(32)
+
 
 class Mechanism(IntEnum):
     """How a round's book is cleared."""
@@ -183,7 +185,11 @@ class Flag(IntEnum):
 
 
 class Clearing(Record):
-    """The outcome of a cleared book: the price, and where the energy comes from and goes."""
+    """The outcome of a cleared book: the price, and where the energy comes from and goes.
+
+    `sellers_dropped`: the supplier could not stand behind the sellers' surplus, so buyers were
+    cleared against the grid alone.
+    """
 
     price_ucoin_per_kwh: PriceUcoinPerKwh
     buyer_price_ucoin_per_kwh: PriceUcoinPerKwh
@@ -192,6 +198,7 @@ class Clearing(Record):
     import_wh: EnergyWh
     export_wh: EnergyWh
     supplier_held_ucoin: Ucoin
+    sellers_dropped: bool
 
 
 class SettlementTotals(Record):
@@ -219,8 +226,9 @@ class SettlementTotals(Record):
 class Round(Record):
     """One market round of one site: its times, prices, limits, book, outcome and roots.
 
-    `book_hash` runs over the orders as they come; the roots are of trees sorted by id, written
-    when their step is done (32 zero bytes before).
+    `book_hash` runs over the book as it changes; `awaited_readings` is how many meters have yet
+    to report; the roots are of trees sorted by id, written when their step is done (32 zero
+    bytes before).
     """
 
     site: Name
@@ -236,7 +244,7 @@ class Round(Record):
     import_limit_wh: EnergyWh
     export_limit_wh: EnergyWh
     order_count: Count
-    reading_count: Count
+    awaited_readings: Count
     book_hash: Hash
     orders_root: Hash
     awards_root: Hash

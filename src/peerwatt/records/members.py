@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from peerwatt.records.codec import Record, encode
-from peerwatt.units import ChainId, Count, Hash, Key, Name, PowerW, Signature, TimeS, Ucoin
+from peerwatt.records.codec import Record
+from peerwatt.units import ChainId, Count, Key, Name, PowerW, TimeS, Ucoin
 
 
 class Role(IntFlag):
@@ -83,25 +83,3 @@ class Meter(Record):
 
     site: Name
     port: str
-
-
-def wallet_token_bytes(wallet: bytes) -> bytes:
-    """What a registration authority signs (domain "wallet") to let a wallet be opened."""
-    return encode(wallet)
-
-
-WALLET_TOKEN_DOMAIN = "wallet"
-
-__all__ = [
-    "WALLET_TOKEN_DOMAIN",
-    "Account",
-    "Genesis",
-    "Hash",
-    "Member",
-    "Meter",
-    "Port",
-    "Role",
-    "Signature",
-    "Site",
-    "wallet_token_bytes",
-]

@@ -135,4 +135,3 @@ class Reason(IntEnum):
     NOT_TICK_CLOCK = 602
 
     NO_ORDERS = 701
-    SUPPLIER_UNFUNDED = 702

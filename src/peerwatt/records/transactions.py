@@ -31,6 +31,8 @@ from peerwatt.units import (
 )
 
 TRANSACTION_DOMAIN = "transaction"
+COSIGN_DOMAIN = "cosignature"
+WALLET_DOMAIN = "wallet"
 MAX_TRANSACTION_BYTES = 1 << 20
 RoundId = Annotated[bytes, Meta(min_length=9, max_length=56)]
 
@@ -85,7 +87,8 @@ class Vote(Header, tag=3):
 
 
 class OpenWallet(Header, tag=4):
-    """A driver's or a device's key becomes a wallet, with a token of a registration authority."""
+    """A driver's or a device's key becomes a wallet, with a token of a registration authority:
+    its signature of the key (domain "wallet")."""
 
     authority: Key
     token: Signature
@@ -259,7 +262,10 @@ Message = (
 
 
 class Transaction(Record):
-    """A message's bytes with its signer's signature and, where a message needs two, another's."""
+    """A message's bytes with its signer's signature and, where a message needs two, another's.
+
+    The cosigner signs the message, the signer both, so that nobody can part them.
+    """
 
     message: bytes
     signature: Signature
@@ -271,9 +277,14 @@ class Transaction(Record):
         """The hash of the message: an order's id, a proposal's id."""
         return digest(self.message)
 
-    def is_signed_by(self, key: bytes, chain_id: str, signature: bytes) -> bool:
-        """Whether `key` made this signature of the message for this chain."""
-        return verify(key, TRANSACTION_DOMAIN, chain_id, self.message, signature)
+    def is_signed(self, key: bytes, chain_id: str) -> bool:
+        """Whether `key` signed message and cosignature for this chain."""
+        data = self.message + self.cosigner + self.cosignature
+        return verify(key, TRANSACTION_DOMAIN, chain_id, data, self.signature)
+
+    def is_cosigned(self, chain_id: str) -> bool:
+        """Whether the named cosigner signed the message for this chain."""
+        return verify(self.cosigner, COSIGN_DOMAIN, chain_id, self.message, self.cosignature)
 
 
 def sign_message(
@@ -281,17 +292,13 @@ def sign_message(
 ) -> bytes:
     """The canonical bytes of the transaction that carries the message."""
     data, chain_id = encode(message), message.chain_id
-    signature = key.sign(TRANSACTION_DOMAIN, chain_id, data)
-    if cosigning_key is None:
-        return encode(Transaction(message=data, signature=signature))
-    cosignature = cosigning_key.sign(TRANSACTION_DOMAIN, chain_id, data)
+    cosigner = cosignature = b""
+    if cosigning_key is not None:
+        cosigner = cosigning_key.public
+        cosignature = cosigning_key.sign(COSIGN_DOMAIN, chain_id, data)
+    signature = key.sign(TRANSACTION_DOMAIN, chain_id, data + cosigner + cosignature)
     return encode(
-        Transaction(
-            message=data,
-            signature=signature,
-            cosigner=cosigning_key.public,
-            cosignature=cosignature,
-        )
+        Transaction(message=data, signature=signature, cosigner=cosigner, cosignature=cosignature)
     )
 
 

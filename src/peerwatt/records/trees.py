@@ -139,13 +139,7 @@ class MerkleMap:
         return len(self._keys)
 
     def apply(self, changes: Mapping[bytes, bytes | None]) -> dict[bytes, bytes | None]:
-        """Set values, or take keys out (None); returns the changes that would undo it.
-
-        Raises:
-            ValueError: a key is empty, which CometBFT's proofs do not allow; nothing changed.
-        """
-        if b"" in changes:
-            raise ValueError("key: must not be empty in a proved map")
+        """Set values, or take keys out (None); returns the changes that would undo it."""
         values, before = self._values, {}
         for key, value in changes.items():
             if (old := values.get(key)) == value:

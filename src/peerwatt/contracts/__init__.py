@@ -1,0 +1,1 @@
+"""The rules: pure functions of state, message and block, in integers. Knows units and records."""

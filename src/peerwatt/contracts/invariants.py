@@ -1,0 +1,103 @@
+"""What must hold after every block, each by name. Knows state; reads all of it."""
+
+from __future__ import annotations
+
+from peerwatt.contracts.state import (
+    ACCOUNTS,
+    AGENDA,
+    AWARDS,
+    DISPUTES,
+    ORDERS,
+    ROUNDS,
+    SITES,
+    State,
+    chain_of,
+    must,
+)
+from peerwatt.records.market import RoundStatus
+
+ENDED = (RoundStatus.ENDED, RoundStatus.VOID)
+
+
+def broken_invariants(state: State) -> list[str]:
+    """A line for each invariant that does not hold; empty when all do."""
+    checks = (_coins, _holds, _energy, _agenda)
+    return [line for check in checks for line in check(state)]
+
+
+def _coins(state: State) -> list[str]:
+    """Coins on accounts = issued - withdrawn, and no account is below zero."""
+    chain = chain_of(state)
+    accounts = state.items(ACCOUNTS)
+    total = sum(account.free_ucoin + account.held_ucoin for _, account in accounts)
+    supply = chain.issued_ucoin - chain.withdrawn_ucoin
+    broken = [
+        f"account {key.hex()} is below zero"
+        for key, account in accounts
+        if account.free_ucoin < 0 or account.held_ucoin < 0
+    ]
+    if total != supply:
+        broken.append(f"accounts hold {total} ucoin, supply is {supply}")
+    return broken
+
+
+def _holds(state: State) -> list[str]:
+    """What an account holds back is what its orders, awards, disputes and surplus need."""
+    held: dict[bytes, int] = {}
+
+    def add(key: bytes, amount_ucoin: int) -> None:
+        held[key] = held.get(key, 0) + amount_ucoin
+
+    for round_id, each in state.items(ROUNDS):
+        for _, order in state.items(ORDERS, round_id):
+            add(order.owner, order.held_ucoin)
+        for _, award in state.items(AWARDS, round_id):
+            add(award.owner, award.held_ucoin)
+        if each.clearing is not None and each.totals is None:
+            supplier = must(state.get(SITES, each.site.encode())).supplier
+            add(supplier, each.clearing.supplier_held_ucoin)
+    for _, dispute in state.items(DISPUTES):
+        if not dispute.resolved:
+            add(dispute.operator, dispute.frozen_ucoin)
+    return [
+        f"account {key.hex()} holds {account.held_ucoin} ucoin, {held.get(key, 0)} are needed"
+        for key, account in state.items(ACCOUNTS)
+        if account.held_ucoin != held.get(key, 0)
+    ]
+
+
+def _energy(state: State) -> list[str]:
+    """Awarded and settled energy balances in every round, and keeps within the connection."""
+    broken = []
+    for round_id, each in state.items(ROUNDS):
+        clearing, totals = each.clearing, each.totals
+        name = round_id.hex()
+        if clearing is not None:
+            awarded = clearing.bought_wh + clearing.export_wh
+            if awarded != clearing.sold_wh + clearing.import_wh:
+                broken.append(f"round {name}: awarded energy does not balance")
+            if clearing.import_wh > each.import_limit_wh:
+                broken.append(f"round {name}: awarded import is over the limit")
+            if clearing.export_wh > each.export_limit_wh:
+                broken.append(f"round {name}: awarded export is over the limit")
+        if totals is not None:
+            if totals.bought_wh + totals.export_wh != totals.sold_wh + totals.import_wh:
+                broken.append(f"round {name}: settled energy does not balance")
+            money_in = totals.paid_ucoin + totals.penalty_ucoin
+            fees = totals.network_fee_ucoin + totals.platform_fee_ucoin + totals.levy_ucoin
+            parts = totals.received_ucoin + totals.supplier_ucoin + totals.operator_ucoin
+            if money_in != parts + fees + totals.pot_ucoin:
+                broken.append(f"round {name}: settled money does not balance")
+    return broken
+
+
+def _agenda(state: State) -> list[str]:
+    """Every round that has not ended has exactly one entry in the agenda."""
+    due: dict[bytes, int] = {}
+    for _, entry in state.items(AGENDA):
+        due[entry.round_id] = due.get(entry.round_id, 0) + 1
+    return [
+        f"round {round_id.hex()} stands {due.get(round_id, 0)} times in the agenda"
+        for round_id, each in state.items(ROUNDS)
+        if due.get(round_id, 0) != (0 if each.status in ENDED else 1)
+    ]

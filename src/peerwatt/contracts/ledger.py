@@ -1,0 +1,282 @@
+"""The one door to the contracts: genesis, admission of a transaction, execution of a block.
+
+Knows every contract; hosts know this module alone. A transaction is checked in the order of
+`Reason`: encoding, chain, signature, nonce, validity, then its own contract. In a block, a valid
+signature and nonce consume the nonce even where the message is then refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from peerwatt.contracts import accounts, delivery, disputes, members, orders, rounds, sites
+from peerwatt.contracts.accounts import POT
+from peerwatt.contracts.state import (
+    ACCOUNTS,
+    CHAIN,
+    MEMBERS,
+    TABLES,
+    Chain,
+    Refusal,
+    State,
+    chain_of,
+)
+from peerwatt.records.codec import CodecError, decode, digest
+from peerwatt.records.members import Account, Genesis
+from peerwatt.records.receipts import BlockContext, BlockResult, Reason, Receipt
+from peerwatt.records.signing import SIMULATION_PREFIX
+from peerwatt.records.transactions import (
+    MAX_TRANSACTION_BYTES,
+    CancelOrder,
+    CheckIn,
+    CheckOut,
+    Message,
+    Mint,
+    OpenDispute,
+    OpenRound,
+    OpenWallet,
+    PlaceBuyOrder,
+    PlaceSellOrder,
+    ProposeChange,
+    PublishLimits,
+    PublishTariff,
+    RegisterPort,
+    RegisterSite,
+    ReportReadings,
+    ResolveDispute,
+    Tick,
+    Transaction,
+    Transfer,
+    Vote,
+    Withdraw,
+    decode_message,
+)
+
+__all__ = ["TABLES", "apply_block", "check_tx", "init_chain", "market_time_s"]
+
+SUPPORTED_RULES = (1,)
+
+
+def init_chain(state: State, genesis: bytes) -> None:
+    """Write the first state; ValueError names the genesis field that cannot be."""
+    document = decode(genesis, Genesis)
+    _check_genesis(document)
+    state.put(
+        CHAIN,
+        b"",
+        Chain(
+            chain_id=document.chain_id,
+            tick_key=document.tick_key,
+            market_time_s=document.start_s,
+            rules_version=document.rules_version,
+            next_rules_version=document.rules_version,
+            next_rules_height=0,
+            mint_epoch_s=document.mint_epoch_s,
+            mint_cap_ucoin=document.mint_cap_ucoin,
+            mint_epoch=0,
+            minted_in_epoch_ucoin=0,
+            issued_ucoin=0,
+            withdrawn_ucoin=0,
+            max_orders=document.max_orders,
+            max_work=document.max_work,
+            dispute_window_s=document.dispute_window_s,
+        ),
+    )
+    state.put(ACCOUNTS, POT, Account())
+    if document.tick_key:
+        state.put(ACCOUNTS, document.tick_key, Account())
+    for member in document.members:
+        state.put(MEMBERS, member.key, member)
+        state.put(ACCOUNTS, member.key, Account())
+
+
+def _check_genesis(genesis: Genesis) -> None:
+    keys = [member.key for member in genesis.members]
+    simulated = genesis.chain_id.startswith(SIMULATION_PREFIX)
+    if not keys or any(keys[at] >= keys[at + 1] for at in range(len(keys) - 1)):
+        raise ValueError("members: must be given, keys strictly ascending")
+    if genesis.tick_key and len(genesis.tick_key) != 32:
+        raise ValueError("tick_key: must be empty or have 32 bytes")
+    if simulated and not genesis.tick_key:
+        raise ValueError(f"chain_id: a '{SIMULATION_PREFIX}' chain runs on ticks, not on real time")
+    if genesis.rules_version not in SUPPORTED_RULES:
+        raise ValueError(f"rules_version: this software knows {SUPPORTED_RULES}")
+    for name in ("mint_epoch_s", "max_orders", "max_work"):
+        if getattr(genesis, name) < 1:
+            raise ValueError(f"{name}: must be at least 1")
+
+
+def market_time_s(state: State, block_time_s: int, transactions: Sequence[bytes]) -> int:
+    """The market time of a block: its own time, or on a tick chain that of the tick it starts
+    with; never earlier than the block before."""
+    chain = chain_of(state)
+    if not chain.tick_key:
+        return max(chain.market_time_s, block_time_s)
+    if transactions and len(transactions[0]) <= MAX_TRANSACTION_BYTES:
+        tick = _signed_tick(state, chain, transactions[0])
+        if tick is not None:
+            return max(chain.market_time_s, tick.time_s)
+    return chain.market_time_s
+
+
+def _signed_tick(state: State, chain: Chain, data: bytes) -> Tick | None:
+    """The tick that this transaction carries, if the clock key signed it for now."""
+    parsed = _parse(data)
+    if isinstance(parsed, Refusal):
+        return None
+    transaction, message = parsed
+    if not isinstance(message, Tick) or message.signer != chain.tick_key:
+        return None
+    return message if _authenticate(state, transaction, message) is None else None
+
+
+def check_tx(state: State, context: BlockContext, transaction: bytes) -> Receipt:
+    """Admission: the same rules as in a block; a refused transaction leaves no trace."""
+    return _execute(state, context, transaction, admission=True)
+
+
+def apply_block(state: State, context: BlockContext, transactions: Sequence[bytes]) -> BlockResult:
+    """Execute a block: its transactions in order, then what has become due."""
+    chain = chain_of(state)
+    if context.height >= chain.next_rules_height:
+        chain = replace(chain, rules_version=chain.next_rules_version)
+    if chain.rules_version not in SUPPORTED_RULES:
+        raise RuntimeError(f"rules version {chain.rules_version} needs newer software")
+    state.put(CHAIN, b"", replace(chain, market_time_s=context.market_time_s))
+    receipts = [_execute(state, context, data, admission=False) for data in transactions]
+    events = rounds.advance(state, context.market_time_s)
+    return BlockResult(receipts=tuple(receipts), events=events)
+
+
+def _execute(state: State, context: BlockContext, data: bytes, admission: bool) -> Receipt:
+    refusal = _run(state, context, data, admission)
+    reason, field = refusal if refusal is not None else (Reason.OK, "")
+    return Receipt(transaction_id=digest(data), reason=int(reason), field=field)
+
+
+def _run(state: State, context: BlockContext, data: bytes, admission: bool) -> Refusal | None:
+    parsed = _parse(data)
+    if isinstance(parsed, Refusal):
+        return parsed
+    transaction, message = parsed
+    refusal = _authenticate(state, transaction, message)
+    if refusal is not None:
+        return refusal
+    known = state.get(ACCOUNTS, message.signer)
+    account = known if known is not None else Account()
+    state.put(ACCOUNTS, message.signer, replace(account, nonce=account.nonce + 1))
+    refusal = _judge(state, context, transaction, message, admission)
+    if refusal is not None and known is None:
+        state.delete(ACCOUNTS, message.signer)
+    elif refusal is not None and admission:
+        state.put(ACCOUNTS, message.signer, account)
+    return refusal
+
+
+def _parse(data: bytes) -> tuple[Transaction, Message] | Refusal:
+    if len(data) > MAX_TRANSACTION_BYTES:
+        return Refusal(Reason.OVERSIZED, "transaction")
+    try:
+        transaction = decode(data, Transaction)
+        return transaction, decode_message(transaction.message)
+    except CodecError as error:
+        return Refusal(Reason.MALFORMED, error.field)
+
+
+def _authenticate(state: State, transaction: Transaction, message: Message) -> Refusal | None:
+    """Chain, signature, signer and nonce. Only a wallet's first message needs no account."""
+    chain_id = chain_of(state).chain_id
+    if message.chain_id != chain_id:
+        return Refusal(Reason.WRONG_CHAIN, "chain_id")
+    if not transaction.is_signed(message.signer, chain_id):
+        return Refusal(Reason.BAD_SIGNATURE, "signature")
+    account = state.get(ACCOUNTS, message.signer)
+    if account is None and not isinstance(message, OpenWallet):
+        return Refusal(Reason.UNKNOWN_SIGNER, "signer")
+    if message.nonce != (0 if account is None else account.nonce):
+        return Refusal(Reason.WRONG_NONCE, "nonce")
+    return None
+
+
+def _judge(
+    state: State, context: BlockContext, transaction: Transaction, message: Message, admission: bool
+) -> Refusal | None:
+    if context.market_time_s > message.valid_until_s:
+        return Refusal(Reason.EXPIRED, "valid_until_s")
+    if transaction.cosigner and not transaction.is_cosigned(message.chain_id):
+        return Refusal(Reason.BAD_COSIGNATURE, "cosignature")
+    if isinstance(message, Tick):
+        return _tick(state, context, message, admission)
+    return _dispatch(state, context, message, transaction.message_id, transaction.cosigner)
+
+
+def _tick(state: State, context: BlockContext, message: Tick, admission: bool) -> Refusal | None:
+    """A tick has already moved the block's time if it stands first in the block."""
+    chain = chain_of(state)
+    if not chain.tick_key:
+        return Refusal(Reason.NOT_TICK_CLOCK, "signer")
+    if message.signer != chain.tick_key:
+        return Refusal(Reason.NOT_PERMITTED, "signer")
+    if message.time_s < context.market_time_s:
+        return Refusal(Reason.CLOCK_BACKWARDS, "time_s")
+    if not admission and message.time_s != context.market_time_s:
+        return Refusal(Reason.OUT_OF_ORDER, "time_s")
+    return None
+
+
+def _dispatch(
+    state: State,
+    context: BlockContext,
+    message: Message,
+    message_id: bytes,
+    cosigner: bytes,
+) -> Refusal | None:
+    match message:
+        case PlaceBuyOrder():
+            return orders.place_buy_order(state, context, message, message_id)
+        case PlaceSellOrder():
+            return orders.place_sell_order(state, context, message, message_id)
+        case CancelOrder():
+            return orders.cancel_order(state, context, message)
+        case ReportReadings():
+            refusal = delivery.report_readings(state, context, message)
+            if refusal is None:
+                rounds.settle_early(state, message.round_id, context.market_time_s)
+            return refusal
+        case OpenRound():
+            return rounds.open_round(state, context, message)
+        case CheckIn():
+            return sites.check_in(state, context, message)
+        case CheckOut():
+            return sites.check_out(state, context, message)
+        case OpenWallet():
+            return accounts.open_wallet(state, context, message)
+        case Mint():
+            return accounts.mint(state, context, message, cosigner)
+        case Withdraw():
+            return accounts.withdraw(state, context, message)
+        case Transfer():
+            return accounts.transfer(state, context, message)
+        case RegisterSite():
+            return sites.register_site(state, context, message, cosigner)
+        case RegisterPort():
+            return sites.register_port(state, context, message)
+        case PublishTariff():
+            return sites.publish_tariff(state, context, message, cosigner)
+        case PublishLimits():
+            return sites.publish_limits(state, context, message)
+        case ProposeChange():
+            return members.propose_change(state, context, message, message_id)
+        case Vote():
+            return members.vote(state, context, message)
+        case OpenDispute():
+            return disputes.open_dispute(state, context, message)
+        case ResolveDispute():
+            return disputes.resolve_dispute(state, context, message)
+        case Tick():
+            return Refusal(Reason.NOT_PERMITTED, "signer")
+        case _:
+            assert_never(message)

@@ -1,0 +1,125 @@
+"""The consortium: who is a member with which roles, and changes by vote.
+
+Knows state and records. A change is carried out once more than two thirds of the
+members of that moment have voted for it.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from peerwatt.contracts.state import (
+    ACCOUNTS,
+    CHAIN,
+    MEMBERS,
+    PROPOSALS,
+    Proposal,
+    Refusal,
+    State,
+    chain_of,
+)
+from peerwatt.records.members import Account, Role
+from peerwatt.records.receipts import BlockContext, Reason
+from peerwatt.records.transactions import (
+    AddMember,
+    Change,
+    ProposeChange,
+    RemoveMember,
+    UpgradeRules,
+    Vote,
+)
+
+
+def has_role(state: State, key: bytes, role: Role) -> bool:
+    """Whether the key is a member's that holds the role."""
+    member = state.get(MEMBERS, key)
+    return member is not None and bool(member.roles & role)
+
+
+def propose_change(
+    state: State, context: BlockContext, message: ProposeChange, message_id: bytes
+) -> Refusal | None:
+    """A member's proposal, which is its vote too."""
+    if state.get(MEMBERS, message.signer) is None:
+        return Refusal(Reason.NOT_PERMITTED, "signer")
+    refusal = _check_change(state, context, message.change)
+    if refusal is not None:
+        return refusal
+    # --- checked; from here on only writes ---
+    proposal = Proposal(change=message.change, voters=(message.signer,), done=False)
+    _count(state, message_id, proposal)
+    return None
+
+
+def vote(state: State, context: BlockContext, message: Vote) -> Refusal | None:
+    """A member's vote for a proposal."""
+    proposal = state.get(PROPOSALS, message.proposal_id)
+    if state.get(MEMBERS, message.signer) is None:
+        return Refusal(Reason.NOT_PERMITTED, "signer")
+    if proposal is None:
+        return Refusal(Reason.UNKNOWN_PROPOSAL, "proposal_id")
+    if proposal.done:
+        return Refusal(Reason.ALREADY_RESOLVED, "proposal_id")
+    if message.signer in proposal.voters:
+        return Refusal(Reason.ALREADY_VOTED, "signer")
+    refusal = _check_change(state, context, proposal.change)
+    if refusal is not None:
+        return refusal
+    # --- checked; from here on only writes ---
+    voters = tuple(sorted((*proposal.voters, message.signer)))
+    _count(state, message.proposal_id, replace(proposal, voters=voters))
+    return None
+
+
+def _check_change(state: State, context: BlockContext, change: Change) -> Refusal | None:
+    match change:
+        case AddMember():
+            account = state.get(ACCOUNTS, change.member.key)
+            if account is not None and account.wallet:
+                return Refusal(Reason.ALREADY_EXISTS, "change")
+        case RemoveMember():
+            if state.get(MEMBERS, change.key) is None:
+                return Refusal(Reason.UNKNOWN_MEMBER, "change")
+            if len(state.items(MEMBERS)) == 1:
+                return Refusal(Reason.OUT_OF_RANGE, "change")
+        case UpgradeRules():
+            if change.rules_version <= chain_of(state).rules_version:
+                return Refusal(Reason.OUT_OF_RANGE, "change")
+            if change.height <= context.height:
+                return Refusal(Reason.TOO_LATE, "change")
+        case _:
+            assert_never(change)
+    return None
+
+
+def _count(state: State, proposal_id: bytes, proposal: Proposal) -> None:
+    members = [key for key, _ in state.items(MEMBERS)]
+    in_favour = len([key for key in members if key in proposal.voters])
+    done = 3 * in_favour > 2 * len(members)
+    state.put(PROPOSALS, proposal_id, replace(proposal, done=done))
+    if done:
+        _carry_out(state, proposal.change)
+
+
+def _carry_out(state: State, change: Change) -> None:
+    match change:
+        case AddMember():
+            state.put(MEMBERS, change.member.key, change.member)
+            if state.get(ACCOUNTS, change.member.key) is None:
+                state.put(ACCOUNTS, change.member.key, Account())
+        case RemoveMember():
+            state.delete(MEMBERS, change.key)
+        case UpgradeRules():
+            state.put(
+                CHAIN,
+                b"",
+                replace(
+                    chain_of(state),
+                    next_rules_version=change.rules_version,
+                    next_rules_height=change.height,
+                ),
+            )
+        case _:
+            assert_never(change)

@@ -1,0 +1,169 @@
+"""Orders: placed by whoever is plugged in, backed by coins held, taken back before the gate.
+
+Knows state and records. A port has one order in a round.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from peerwatt.contracts.accounts import account_of, hold, release
+from peerwatt.contracts.state import (
+    ORDERS,
+    PORT_ORDERS,
+    PORTS,
+    ROUNDS,
+    OrderAt,
+    Refusal,
+    State,
+    chain_of,
+    port_key,
+)
+from peerwatt.records.codec import digest, encode
+from peerwatt.records.market import BuyOrder, Order, Prices, Round, RoundStatus, SellOrder
+from peerwatt.records.members import Port
+from peerwatt.records.receipts import BlockContext, Reason
+from peerwatt.records.transactions import CancelOrder, PlaceBuyOrder, PlaceSellOrder
+from peerwatt.units import cost_ceil_ucoin, energy_floor_wh
+
+
+def place_buy_order(
+    state: State, context: BlockContext, message: PlaceBuyOrder, message_id: bytes
+) -> Refusal | None:
+    """A wish for energy; the most that it can cost is held."""
+    found = _open_port(state, context, message)
+    if isinstance(found, Refusal):
+        return found
+    market_round, port = found
+    prices = market_round.prices
+    if message.min_wh > message.max_wh or message.max_wh == 0:
+        return Refusal(Reason.OUT_OF_RANGE, "max_wh")
+    if message.max_wh > _slot_energy_wh(port.charge_limit_w, market_round):
+        return Refusal(Reason.OVER_LIMIT, "max_wh")
+    if message.price_high_ucoin_per_kwh > prices.lost_load_ucoin_per_kwh:
+        return Refusal(Reason.OUT_OF_RANGE, "price_high_ucoin_per_kwh")
+    if message.price_low_ucoin_per_kwh > message.price_high_ucoin_per_kwh:
+        return Refusal(Reason.OUT_OF_RANGE, "price_low_ucoin_per_kwh")
+    held_ucoin = cost_ceil_ucoin(message.min_wh, prices.lost_load_ucoin_per_kwh) + cost_ceil_ucoin(
+        message.max_wh - message.min_wh, message.price_high_ucoin_per_kwh
+    )
+    if held_ucoin > account_of(state, message.signer).free_ucoin:
+        return Refusal(Reason.UNFUNDED, "max_wh")
+    # --- checked; from here on only writes ---
+    order = BuyOrder(
+        order_id=message_id,
+        owner=message.signer,
+        port=message.port,
+        min_wh=message.min_wh,
+        max_wh=message.max_wh,
+        price_high_ucoin_per_kwh=message.price_high_ucoin_per_kwh,
+        price_low_ucoin_per_kwh=message.price_low_ucoin_per_kwh,
+        held_ucoin=held_ucoin,
+    )
+    _add(state, message.round_id, market_round, order)
+    return None
+
+
+def place_sell_order(
+    state: State, context: BlockContext, message: PlaceSellOrder, message_id: bytes
+) -> Refusal | None:
+    """An offer of energy; the most that failing to deliver it can cost is held."""
+    found = _open_port(state, context, message)
+    if isinstance(found, Refusal):
+        return found
+    market_round, port = found
+    if message.max_wh == 0:
+        return Refusal(Reason.OUT_OF_RANGE, "max_wh")
+    if message.max_wh > _slot_energy_wh(port.discharge_limit_w, market_round):
+        return Refusal(Reason.OVER_LIMIT, "max_wh")
+    if message.ask_ucoin_per_kwh > market_round.prices.lost_load_ucoin_per_kwh:
+        return Refusal(Reason.OUT_OF_RANGE, "ask_ucoin_per_kwh")
+    held_ucoin = cost_ceil_ucoin(message.max_wh, _worst_shortfall(market_round.prices))
+    if held_ucoin > account_of(state, message.signer).free_ucoin:
+        return Refusal(Reason.UNFUNDED, "max_wh")
+    # --- checked; from here on only writes ---
+    order = SellOrder(
+        order_id=message_id,
+        owner=message.signer,
+        port=message.port,
+        max_wh=message.max_wh,
+        ask_ucoin_per_kwh=message.ask_ucoin_per_kwh,
+        slope_ucoin_per_kwh2=message.slope_ucoin_per_kwh2,
+        held_ucoin=held_ucoin,
+    )
+    _add(state, message.round_id, market_round, order)
+    return None
+
+
+def cancel_order(state: State, context: BlockContext, message: CancelOrder) -> Refusal | None:
+    """The owner takes its order back; what was held is free again."""
+    market_round = state.get(ROUNDS, message.round_id)
+    if market_round is None:
+        return Refusal(Reason.UNKNOWN_ROUND, "round_id")
+    if not _is_open(market_round, context):
+        return Refusal(Reason.TOO_LATE, "round_id")
+    order = state.get(ORDERS, message.order_id, message.round_id)
+    if order is None:
+        return Refusal(Reason.UNKNOWN_ORDER, "order_id")
+    if order.owner != message.signer:
+        return Refusal(Reason.NOT_PERMITTED, "signer")
+    # --- checked; from here on only writes ---
+    release(state, order.owner, order.held_ucoin)
+    state.delete(ORDERS, order.order_id, message.round_id)
+    state.delete(PORT_ORDERS, order.port.encode(), message.round_id)
+    book_hash = digest(market_round.book_hash + order.order_id)
+    count = market_round.order_count - 1
+    state.put(
+        ROUNDS, message.round_id, replace(market_round, order_count=count, book_hash=book_hash)
+    )
+    return None
+
+
+def _open_port(
+    state: State, context: BlockContext, message: PlaceBuyOrder | PlaceSellOrder
+) -> tuple[Round, Port] | Refusal:
+    """The open round and the port at which the signer is plugged in, free for an order."""
+    market_round = state.get(ROUNDS, message.round_id)
+    if market_round is None:
+        return Refusal(Reason.UNKNOWN_ROUND, "round_id")
+    if not _is_open(market_round, context):
+        return Refusal(Reason.TOO_LATE, "round_id")
+    port = state.get(PORTS, port_key(market_round.site, message.port))
+    if port is None:
+        return Refusal(Reason.UNKNOWN_PORT, "port")
+    if port.wallet != message.signer:
+        return Refusal(Reason.NOT_PLUGGED_IN, "port")
+    if state.get(PORT_ORDERS, message.port.encode(), message.round_id) is not None:
+        return Refusal(Reason.ALREADY_EXISTS, "port")
+    if market_round.order_count >= chain_of(state).max_orders:
+        return Refusal(Reason.TOO_MANY, "round_id")
+    return market_round, port
+
+
+def _is_open(market_round: Round, context: BlockContext) -> bool:
+    """The block's time counts, not the status: the gate may fall into this very block."""
+    open_still = market_round.status == RoundStatus.OPEN
+    return open_still and context.market_time_s < market_round.gate_s
+
+
+def _slot_energy_wh(power_w: int, market_round: Round) -> int:
+    return energy_floor_wh(power_w, market_round.slot_end_s - market_round.slot_start_s)
+
+
+def _worst_shortfall(prices: Prices) -> int:
+    """What a missing kWh can cost its seller at most; no price exceeds lost load."""
+    return prices.lost_load_ucoin_per_kwh + prices.shortfall_penalty_ucoin_per_kwh
+
+
+def _add(state: State, round_id: bytes, market_round: Round, order: Order) -> None:
+    hold(state, order.owner, order.held_ucoin)
+    state.put(ORDERS, order.order_id, order, round_id)
+    state.put(PORT_ORDERS, order.port.encode(), OrderAt(order_id=order.order_id), round_id)
+    _count(state, round_id, market_round, 1, encode(order))
+
+
+def _count(state: State, round_id: bytes, market_round: Round, orders: int, data: bytes) -> None:
+    """The book grows or shrinks by an order, and its running hash takes in what changed."""
+    count = market_round.order_count + orders
+    book_hash = digest(market_round.book_hash + data)
+    state.put(ROUNDS, round_id, replace(market_round, order_count=count, book_hash=book_hash))

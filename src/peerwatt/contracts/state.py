@@ -1,0 +1,187 @@
+"""Every kind of state the ledger keeps, in one table, and what a contract may do with it.
+
+Knows records. Hashed tables are proved by the app hash; the others are indexes that
+follow from the messages, or rows on their way into a round's sealed trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from peerwatt.records.codec import Record
+from peerwatt.records.market import (
+    Award,
+    Dispute,
+    Order,
+    Round,
+    SettledAward,
+    SlotLimit,
+    Tariff,
+)
+from peerwatt.records.members import Account, Member, Meter, Port, Site
+from peerwatt.records.readings import SignedReading
+from peerwatt.records.receipts import Reason
+from peerwatt.records.transactions import Change
+from peerwatt.units import ChainId, Count, Hash, Key, TimeS, Ucoin
+
+R = TypeVar("R")
+
+
+class Chain(Record):
+    """The chain's own record: its constants from genesis, its clock and its coins."""
+
+    chain_id: ChainId
+    tick_key: bytes
+    market_time_s: TimeS
+    rules_version: Count
+    next_rules_version: Count
+    next_rules_height: Count
+    mint_epoch_s: Count
+    mint_cap_ucoin: Ucoin
+    mint_epoch: Count
+    minted_in_epoch_ucoin: Ucoin
+    issued_ucoin: Ucoin
+    withdrawn_ucoin: Ucoin
+    max_orders: Count
+    max_work: Count
+    dispute_window_s: Count
+
+
+class Proposal(Record):
+    """A change that members vote on; `voters` ascend."""
+
+    change: Change
+    voters: tuple[Key, ...]
+    done: bool
+
+
+class Deposit(Record):
+    """A deposit against which coins were minted, so that it counts once."""
+
+    to: Key
+    amount_ucoin: Ucoin
+
+
+class MeterProgress(Record):
+    """How far a meter's readings have come."""
+
+    sequence: Count
+    end_s: TimeS
+    import_wh: Count
+    export_wh: Count
+
+
+class OrderAt(Record):
+    """Which order stands for a port in a round."""
+
+    order_id: Hash
+
+
+class Due(Record):
+    """A round whose next step is due; the time is in the key."""
+
+    round_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[R]):
+    """One kind of state: its name, its record, whether the app hash covers it, its keys."""
+
+    name: str
+    record: Any
+    hashed: bool
+    keys: str
+
+
+CHAIN: Table[Chain] = Table("chain", Chain, True, "empty")
+MEMBERS: Table[Member] = Table("members", Member, True, "public key")
+PROPOSALS: Table[Proposal] = Table("proposals", Proposal, True, "message id")
+ACCOUNTS: Table[Account] = Table("accounts", Account, True, "public key; the pot is 32 zero bytes")
+DEPOSITS: Table[Deposit] = Table("deposits", Deposit, True, "deposit reference")
+SITES: Table[Site] = Table("sites", Site, True, "site")
+PORTS: Table[Port] = Table("ports", Port, True, "site / port")
+METERS: Table[Meter] = Table("meters", Meter, True, "meter's public key")
+TARIFFS: Table[Tariff] = Table("tariffs", Tariff, True, "tariff")
+LIMITS: Table[SlotLimit] = Table("limits", SlotLimit, True, "slot start (8 bytes), site")
+ROUNDS: Table[Round] = Table("rounds", Round, True, "slot start (8 bytes), site")
+DISPUTES: Table[Dispute] = Table("disputes", Dispute, True, "order id")
+ORDERS: Table[Order] = Table("orders", Order, False, "round; order id")
+PORT_ORDERS: Table[OrderAt] = Table("port_orders", OrderAt, False, "round; port")
+AWARDS: Table[Award] = Table("awards", Award, False, "round; order id")
+READINGS: Table[SignedReading] = Table("readings", SignedReading, False, "round; port")
+SETTLEMENTS: Table[SettledAward] = Table("settlements", SettledAward, False, "round; order id")
+METER_PROGRESS: Table[MeterProgress] = Table(
+    "meter_progress", MeterProgress, False, "meter's public key"
+)
+AGENDA: Table[Due] = Table("agenda", Due, False, "due time (8 bytes), round")
+
+TABLES: tuple[Table[Any], ...] = (
+    CHAIN,
+    MEMBERS,
+    PROPOSALS,
+    ACCOUNTS,
+    DEPOSITS,
+    SITES,
+    PORTS,
+    METERS,
+    TARIFFS,
+    LIMITS,
+    ROUNDS,
+    DISPUTES,
+    ORDERS,
+    PORT_ORDERS,
+    AWARDS,
+    READINGS,
+    SETTLEMENTS,
+    METER_PROGRESS,
+    AGENDA,
+)
+
+
+class State(Protocol):
+    """What a contract sees of the store: reads see own writes, only the host commits."""
+
+    def get(self, table: Table[R], key: bytes, scope: bytes = b"") -> R | None:
+        """The record at this key, if any."""
+
+    def put(self, table: Table[R], key: bytes, record: R, scope: bytes = b"") -> None:
+        """Write the record at this key."""
+
+    def delete(self, table: Table[R], key: bytes, scope: bytes = b"") -> None:
+        """Take away the record at this key."""
+
+    def items(self, table: Table[R], scope: bytes = b"") -> list[tuple[bytes, R]]:
+        """All keys and records of a table (within a scope), keys ascending."""
+
+    def seal(self, name: str, scope: bytes, items: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Keep these items, ids ascending, as a tree for proofs; its root."""
+
+
+class InvariantError(RuntimeError):
+    """A rule that can never break has broken: the node must stop."""
+
+
+class Refusal(NamedTuple):
+    """Why a message is refused, and the field that is to blame."""
+
+    reason: Reason
+    field: str
+
+
+def chain_of(state: State) -> Chain:
+    """The chain's own record."""
+    return must(state.get(CHAIN, b""))
+
+
+def must(record: R | None) -> R:
+    """A record that has to be there; the node stops where it is not."""
+    if record is None:
+        raise InvariantError("a record that must exist is missing")
+    return record
+
+
+def port_key(site: str, port: str) -> bytes:
+    """The key of a port."""
+    return f"{site}/{port}".encode()

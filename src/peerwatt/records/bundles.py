@@ -1,0 +1,217 @@
+"""Receipts that stand alone: an order's entry in its round, tied up to a signed head of the chain.
+
+Knows the records, Merkle proofs and signatures, and needs no host: whoever holds a bundle
+checks it alone. What one operator signs proves nothing against that operator, so a check
+without a trusted head or a witness says so.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NamedTuple
+
+from peerwatt.records.codec import CodecError, Record, decode, encode
+from peerwatt.records.market import Round
+from peerwatt.records.merkle import Evidence, Proof, StoreProof, verify_entry, verify_stored
+from peerwatt.records.merkle import verify as verify_leaf
+from peerwatt.records.receipts import HEADER_DOMAIN, WITNESS_DOMAIN, SignedHeader
+from peerwatt.records.signing import SigningKey, verify
+from peerwatt.units import ChainId, Count, Hash, Key, Signature
+
+ROUNDS = "rounds"
+TREES = ("orders", "awards", "readings", "settlements")
+
+
+class WitnessSignature(Record):
+    """A second member's signature (domain "witness") of the head at a height."""
+
+    witness: Key
+    height: Count
+    block_id: Hash
+    signature: Signature
+
+    def is_valid(self, chain_id: str) -> bool:
+        """Whether the witness signed this head of this chain."""
+        data = encode((self.height, self.block_id))
+        return verify(self.witness, WITNESS_DOMAIN, chain_id, data, self.signature)
+
+
+def sign_head(key: SigningKey, chain_id: ChainId, height: int, block_id: bytes) -> WitnessSignature:
+    """A witness's signature of a head."""
+    signature = key.sign(WITNESS_DOMAIN, chain_id, encode((height, block_id)))
+    return WitnessSignature(
+        witness=key.public, height=height, block_id=block_id, signature=signature
+    )
+
+
+class ProvedValue(Record):
+    """The value under a store's key (none if there is none) after the block before `header`, whose
+    app hash the proof leads to."""
+
+    store: str
+    key: bytes
+    value: bytes | None
+    proof: StoreProof
+    header: SignedHeader
+
+    def holds(self) -> bool:
+        """Whether the proof leads to the header's app hash; the header's signature is not looked
+        at."""
+        app_hash = self.header.header.app_hash
+        return verify_stored(app_hash, self.store, self.key, self.value, self.proof)
+
+
+class ProvedItem(Record):
+    """The entry of a sealed tree under an id (none if there is none); `scope` is whose tree."""
+
+    tree: str
+    scope: bytes
+    key: bytes
+    item: bytes | None
+    evidence: Evidence
+    root: Hash
+
+    def holds(self) -> bool:
+        """Whether the evidence leads to the root."""
+        return verify_entry(self.root, self.key, self.item, self.evidence)
+
+
+class ReceiptBundle(Record):
+    """An entry of a round's sealed tree, the round, the header that commits to the round, and a
+    head whose history holds that header (no `history`: the header is the head)."""
+
+    entry: ProvedItem
+    round: ProvedValue
+    history: Proof | None
+    head: SignedHeader
+    witnesses: tuple[WitnessSignature, ...]
+
+
+class Verdict(Enum):
+    """What a check showed; NOT_SHOWN is neither for nor against."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    NOT_SHOWN = "not shown"
+
+
+class Finding(NamedTuple):
+    """One checked statement in plain words."""
+
+    verdict: Verdict
+    text: str
+
+
+def verify_bundle(
+    bundle: ReceiptBundle,
+    *,
+    proposer: bytes | None = None,
+    trusted_head: bytes | None = None,
+    witness: bytes | None = None,
+) -> list[Finding]:
+    """Every statement that the bundle makes, checked.
+
+    Args:
+        bundle: the receipt.
+        proposer: the key that must have signed the headers, if it is known.
+        trusted_head: a block id had from elsewhere; it must be the head or the header.
+        witness: the key of a member that must have co-signed the head.
+    """
+    findings = [*_entry_findings(bundle), *_chain_findings(bundle)]
+    if proposer is not None:
+        signed = {bundle.head.header.context.proposer, bundle.round.header.header.context.proposer}
+        findings.append(_finding(signed == {proposer}, f"the proposer is {_short(proposer)}"))
+    return findings + _anchor_findings(bundle, trusted_head, witness)
+
+
+def is_sound(findings: list[Finding]) -> bool:
+    """Whether nothing that was checked failed."""
+    return all(finding.verdict is not Verdict.FAILS for finding in findings)
+
+
+def _finding(holds: bool, text: str) -> Finding:
+    return Finding(Verdict.HOLDS if holds else Verdict.FAILS, text)
+
+
+def _short(data: bytes) -> str:
+    return data.hex()[:16] + "…"
+
+
+def _entry_findings(bundle: ReceiptBundle) -> list[Finding]:
+    """From the entry up to the state."""
+    entry, stored = bundle.entry, bundle.round
+    height = stored.header.header.context.height
+    record = _round_of(stored.value)
+    name = f"round {entry.scope.hex()}" if record is None else _round_name(record)
+    root = getattr(record, f"{entry.tree}_root") if record and entry.tree in TREES else None
+    there = "no entry" if entry.item is None else "entry"
+    in_state = stored.store == ROUNDS and stored.key == entry.scope and stored.holds()
+    return [
+        _finding(entry.holds(), f"{there} {_short(entry.key)} is in the sealed {entry.tree}"),
+        _finding(root == entry.root, f"{name} has this root of its {entry.tree}"),
+        _finding(in_state, f"{name} is in the state that header {height} commits to"),
+    ]
+
+
+def _round_of(value: bytes | None) -> Round | None:
+    try:
+        return None if value is None else decode(value, Round)
+    except CodecError:
+        return None
+
+
+def _round_name(record: Round) -> str:
+    start = datetime.fromtimestamp(record.slot_start_s, UTC)
+    return f"the round of {record.site} at {start:%Y-%m-%d %H:%M} UTC"
+
+
+def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:
+    """From the header up to the head."""
+    header, head = bundle.round.header.header, bundle.head.header
+    below, above = f"header {header.context.height}", f"head {head.context.height}"
+    if bundle.history is None:
+        linked = _finding(header == head, f"{below} is the head")
+    else:
+        holds = verify_leaf(head.history_root, header.block_id, bundle.history)
+        same_chain = header.chain_id == head.chain_id
+        linked = _finding(holds and same_chain, f"{below} is in the history of {above}")
+    return [
+        _finding(is_signed(bundle.round.header), f"{below} is signed by its proposer"),
+        linked,
+        _finding(is_signed(bundle.head), f"{above} is signed by its proposer"),
+    ]
+
+
+def is_signed(signed: SignedHeader) -> bool:
+    """Whether the proposer that a header names signed it."""
+    header = signed.header
+    proposer = header.context.proposer
+    return verify(proposer, HEADER_DOMAIN, header.chain_id, encode(header), signed.signature)
+
+
+def _anchor_findings(
+    bundle: ReceiptBundle, trusted_head: bytes | None, witness: bytes | None
+) -> list[Finding]:
+    """What stands behind the head beside the operator's own word."""
+    head = bundle.head.header
+    findings = []
+    if trusted_head is not None:
+        ids = (head.block_id, bundle.round.header.header.block_id)
+        text = f"the trusted head {_short(trusted_head)} stands behind it"
+        findings.append(_finding(trusted_head in ids, text))
+    valid = [
+        each.witness
+        for each in bundle.witnesses
+        if (each.height, each.block_id) == (head.context.height, head.block_id)
+        and each.is_valid(head.chain_id)
+    ]
+    if witness is not None:
+        text = f"head {head.context.height} is co-signed by witness {_short(witness)}"
+        findings.append(_finding(witness in valid, text))
+    if not findings:
+        signers = ", ".join(_short(each) for each in valid)
+        seen = f"; co-signed by {signers}, which you were not asked to trust" if valid else ""
+        text = f"internally consistent, operator not independently witnessed{seen}"
+        findings.append(Finding(Verdict.NOT_SHOWN, text))
+    return findings
