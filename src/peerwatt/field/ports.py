@@ -7,8 +7,9 @@ else here is for anyone at the site to look at. Nobody but the hardware moves a 
 nobody but the meter holds its key. Plugging in, unplugging and the passing of time are not
 calls but things that happen; a simulated site has further methods for those.
 
-What real ones will map to. `set_power_limit_w`: a charging profile of OCPP with a duration
-(2.1: a set-point, negative to discharge). `departure_s`, `charge_limit_w` and
+What real ones will map to. `wallet`: the token that a transaction was authorised with.
+`set_power_limit_w`: a charging profile of OCPP with a duration (2.1: a set-point, negative to
+discharge). `departure_s`, `charge_limit_w` and
 `discharge_limit_w`: what the car told the charger (`NotifyEVChargingNeeds`), else the
 charger's own. `live_ws`: meter values; an adapter multiplies what its meter resolves. `read`:
 clock-aligned signed meter values.
@@ -51,8 +52,8 @@ class ChargePoint(Protocol):
         """The meter of this port alone."""
 
     @property
-    def plugged(self) -> bool:
-        """Whether there is anything to take or give power."""
+    def wallet(self) -> bytes | None:
+        """Who plugged in and was let in with this wallet; None when nothing is there."""
 
     @property
     def departure_s(self) -> int | None:

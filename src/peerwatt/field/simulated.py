@@ -44,6 +44,7 @@ class Generator:
 
     name: str
     key: SigningKey
+    wallet: bytes
     start_s: int
     step_s: int
     power_w: tuple[int, ...]
@@ -56,8 +57,9 @@ class Generator:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Car:
-    """A battery that comes with a state of charge and, if it said so, a time to leave."""
+    """A battery that comes with a state of charge, a wallet and, if it said so, a time to leave."""
 
+    wallet: bytes
     battery: Battery
     soc: float
     departure_s: int | None = None
@@ -179,28 +181,31 @@ class SimulatedHub:
         """The site's own load management: it sees the connection and cuts within the second.
 
         It is the last resort, for what no gateway can foresee within a step: a seller pulls the
-        plug, and charging is cut pro rata before the connection is overloaded.
+        plug, and charging is cut pro rata before the connection is overloaded. It cuts whole
+        watts, and less than one only where that is not enough.
         """
         import_ws, export_ws = (limit_w * duration_s for limit_w in self._limits_w)
-        inward, outward = int(charge_ws.sum()), int(discharge_ws.sum())
-        net_ws = inward + self._loss_ws(inward + outward) - outward
-        if net_ws > import_ws:
-            _cut(charge_ws, min(inward, net_ws - import_ws))
-        elif -net_ws > export_ws:
-            _cut(discharge_ws, min(outward, -net_ws - export_ws))
+        for unit_ws in (duration_s, 1):
+            net_ws = self._net_ws(charge_ws, discharge_ws)
+            if net_ws > import_ws:
+                _cut(charge_ws, net_ws - import_ws, unit_ws)
+            elif -net_ws > export_ws:
+                _cut(discharge_ws, -net_ws - export_ws, unit_ws)
+
+    def _net_ws(self, charge_ws: Ints, discharge_ws: Ints) -> int:
+        """What the connection carries inwards, with the loss of the site's wiring."""
+        inward_ws, outward_ws = int(charge_ws.sum()), int(discharge_ws.sum())
+        loss_ws = (inward_ws + outward_ws) * self._wiring_loss_ppm // PPM
+        return inward_ws + loss_ws - outward_ws
 
     def _count(self, charge_ws: Ints, discharge_ws: Ints) -> None:
         """Every meter counts, the main meter the net of the step with the wiring's loss."""
-        inward, outward = int(charge_ws.sum()), int(discharge_ws.sum())
-        net_ws = inward + self._loss_ws(inward + outward) - outward
+        net_ws = self._net_ws(charge_ws, discharge_ws)
         self._registers.record(
             np.append(charge_ws, max(net_ws, 0)),
             np.append(discharge_ws, max(-net_ws, 0)),
             self.now_s,
         )
-
-    def _loss_ws(self, moved_ws: int) -> int:
-        return moved_ws * self._wiring_loss_ppm // PPM
 
     def _place(self, port: str) -> int:
         if port not in self.points:
@@ -269,9 +274,10 @@ class SimulatedPoint:
         )
 
     @property
-    def plugged(self) -> bool:
-        """Whether a car or a generator is there."""
-        return self._hub._cars[self.place] is not None or self.place in self._hub._generators
+    def wallet(self) -> bytes | None:
+        """The plugged car's or the generator's; None when nothing is there."""
+        car = self._hub._cars[self.place] or self._hub._generators.get(self.place)
+        return car.wallet if car is not None else None
 
     @property
     def departure_s(self) -> int | None:
@@ -305,7 +311,9 @@ def _whole_ws(energy_wh: npt.NDArray[np.float64]) -> Ints:
     return np.floor(energy_wh * S_PER_H + _SPECK_WS).astype(np.int64)
 
 
-def _cut(flow_ws: Ints, excess_ws: int) -> None:
-    """Takes at least `excess_ws` off the flows together, each in proportion; in place."""
-    total_ws = int(flow_ws.sum())
-    flow_ws[:] = flow_ws * (total_ws - excess_ws) // total_ws
+def _cut(flow_ws: Ints, excess_ws: int, unit_ws: int) -> None:
+    """Takes the excess, rounded up to units, off the flows, each in proportion; in place."""
+    up_to_here = np.cumsum(flow_ws)
+    units = min(-(-excess_ws // unit_ws), int(up_to_here[-1]))
+    cut_ws = np.diff(up_to_here * units // up_to_here[-1], prepend=0) * unit_ws
+    flow_ws -= np.minimum(cut_ws, flow_ws)

@@ -2,7 +2,7 @@
 
 One slot, with a hub whose ports are charge points:
 
-    dispatch = Dispatch(hub.points, targets_wh(awards), slot)
+    dispatch = Dispatch(hub.points, targets_of(awards), slot)
     for now_s in range(slot.start_s, slot.end_s, STEP_S):
         dispatch.steer(now_s)
         ...                                   # a minute passes
