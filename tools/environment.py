@@ -63,6 +63,8 @@ def prepare(extra: str, recipe: bytes) -> None:
     what = "the packages" if extra == "base" else "the packages and the tools of development"
     say(f"installing {what} (once, some 100 MB) …")
     INCOMPLETE.touch()
+    for stamp in ENV.glob("installed-*"):
+        stamp.unlink()
     install(extra)
     for name in {"base", extra}:
         (ENV / f"installed-{name}").write_bytes(recipe)
