@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,6 +51,12 @@ def test_the_rules_see_the_code() -> None:
     seen = {source.path for source in ALL}
     assert {"src/peerwatt/cli/main.py", "tools/environment.py"} <= seen
     assert {source.room for source in PACKAGE} >= {"units", "records", "contracts", "cli"}
+
+
+def test_the_documentation_shows_the_same_table() -> None:
+    text = (ROOT / "docs" / "house-rules.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([a-z_]+) \| (.+) \|$", text, re.M))
+    assert rows == {room: ", ".join(known) or "no other" for room, known in house.ROOMS.items()}
 
 
 def loaded_by(program: str) -> list[str]:
