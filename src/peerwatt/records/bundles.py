@@ -11,38 +11,22 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
-from peerwatt.records.codec import CodecError, Record, decode, encode
+from peerwatt.records.chain import WitnessSignature, is_signed
+from peerwatt.records.codec import CodecError, Record, decode
 from peerwatt.records.market import Round
-from peerwatt.records.merkle import Evidence, Proof, StoreProof, verify_entry, verify_stored
-from peerwatt.records.merkle import verify as verify_leaf
-from peerwatt.records.receipts import HEADER_DOMAIN, WITNESS_DOMAIN, SignedHeader
-from peerwatt.records.signing import SigningKey, verify
-from peerwatt.units import ChainId, Count, Hash, Key, Signature
+from peerwatt.records.merkle import (
+    Evidence,
+    Proof,
+    StoreProof,
+    verify,
+    verify_entry,
+    verify_stored,
+)
+from peerwatt.records.receipts import SignedHeader
+from peerwatt.units import Hash
 
 ROUNDS = "rounds"
 TREES = ("orders", "awards", "readings", "settlements")
-
-
-class WitnessSignature(Record):
-    """A second member's signature (domain "witness") of the head at a height."""
-
-    witness: Key
-    height: Count
-    block_id: Hash
-    signature: Signature
-
-    def is_valid(self, chain_id: str) -> bool:
-        """Whether the witness signed this head of this chain."""
-        data = encode((self.height, self.block_id))
-        return verify(self.witness, WITNESS_DOMAIN, chain_id, data, self.signature)
-
-
-def sign_head(key: SigningKey, chain_id: ChainId, height: int, block_id: bytes) -> WitnessSignature:
-    """A witness's signature of a head."""
-    signature = key.sign(WITNESS_DOMAIN, chain_id, encode((height, block_id)))
-    return WitnessSignature(
-        witness=key.public, height=height, block_id=block_id, signature=signature
-    )
 
 
 class ProvedValue(Record):
@@ -173,7 +157,7 @@ def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:
     if bundle.history is None:
         linked = _finding(header == head, f"{below} is the head")
     else:
-        holds = verify_leaf(head.history_root, header.block_id, bundle.history)
+        holds = verify(head.history_root, header.block_id, bundle.history)
         same_chain = header.chain_id == head.chain_id
         linked = _finding(holds and same_chain, f"{below} is in the history of {above}")
     return [
@@ -181,13 +165,6 @@ def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:
         linked,
         _finding(is_signed(bundle.head), f"{above} is signed by its proposer"),
     ]
-
-
-def is_signed(signed: SignedHeader) -> bool:
-    """Whether the proposer that a header names signed it."""
-    header = signed.header
-    proposer = header.context.proposer
-    return verify(proposer, HEADER_DOMAIN, header.chain_id, encode(header), signed.signature)
 
 
 def _anchor_findings(

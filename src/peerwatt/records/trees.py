@@ -235,13 +235,13 @@ def prove(leaves: Iterable[bytes], index: int) -> Proof:
     return HashTree([leaf_hash(leaf) for leaf in leaves]).prove(index)
 
 
-def prove_sealed(items: Sequence[tuple[bytes, bytes]], key: bytes) -> tuple[bytes | None, Evidence]:
-    """The bytes under an id in a sealed tree (none if it is not there), and the proof.
+def sealed_map(items: Sequence[tuple[bytes, bytes]]) -> MerkleMap:
+    """The map that proves the entries of a sealed tree; its root is `merkle.sealed_root`.
 
     Raises:
-        ValueError: as `sealed_root`.
+        ValueError: an id does not come after the one before it.
     """
     check_ascending(items)
     sealed = MerkleMap()
     sealed.apply(dict(items))
-    return sealed.prove(key)
+    return sealed
