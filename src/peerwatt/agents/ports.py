@@ -45,5 +45,6 @@ class Agent(Protocol):
         ...
 
     def delivered(self, energy_wh: int) -> None:
-        """What its meter counted in a slot: above zero taken, below zero given."""
+        """Energy that changed hands, above zero taken, below zero given: the award as the gate
+        closes, then what the meter counted less the award."""
         ...
