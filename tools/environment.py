@@ -58,10 +58,11 @@ def is_ready(extra: str, recipe: bytes) -> bool:
 def prepare(extra: str, recipe: bytes) -> None:
     started = time.monotonic()
     if INCOMPLETE.exists() or not runs():
-        say(f"making .venv with Python {sys.version.split()[0]}")
+        version = sys.version.split()[0]
+        say(f"first use: making .venv with Python {version} and its packages (some 100 MB) …")
         venv.EnvBuilder(clear=True, symlinks=True).create(ENV)
-    what = "the packages" if extra == "base" else "the packages and the tools of development"
-    say(f"installing {what} (once, some 100 MB) …")
+    else:
+        say("adding to .venv what has changed or is missing …")
     INCOMPLETE.touch()
     for stamp in ENV.glob("installed-*"):
         stamp.unlink()

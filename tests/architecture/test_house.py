@@ -22,7 +22,8 @@ Rule = Callable[[list[house.Source]], Iterator[str]]
 
 def check(rule: Rule, sources: list[house.Source]) -> None:
     offences = list(rule(sources))
-    assert not offences, "\n".join(["", *offences])
+    if offences:
+        pytest.fail("\n".join(offences), pytrace=False)
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,9 @@ def test_first_use_installs_and_later_uses_do_not(checkout: Path) -> None:
 
     (checkout / "constraints.txt").write_text("# other\n")
     renewed = _run(checkout, "demo")
-    assert "installing" in renewed.stderr
+    assert "what has changed" in renewed.stderr
     assert "making .venv" not in renewed.stderr
+    assert _run(checkout, "demo").stderr == ""
 
 
 def test_python_without_ensurepip_and_pip(checkout: Path, tmp_path: Path) -> None:
