@@ -61,11 +61,11 @@ class ChargePoint(Protocol):
 
     @property
     def charge_limit_w(self) -> int:
-        """The most that can flow in now; zero when full."""
+        """The most that may be asked to flow in now: at least the minimum, zero when full."""
 
     @property
     def discharge_limit_w(self) -> int:
-        """The most that can flow out now; zero when nothing may be taken."""
+        """The most that may be asked to flow out now: at least the minimum, zero when empty."""
 
     @property
     def minimum_w(self) -> int:

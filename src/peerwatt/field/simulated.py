@@ -186,11 +186,12 @@ class SimulatedHub:
         """
         import_ws, export_ws = (limit_w * duration_s for limit_w in self._limits_w)
         for unit_ws in (duration_s, 1):
-            net_ws = self._net_ws(charge_ws, discharge_ws)
-            if net_ws > import_ws:
-                _cut(charge_ws, net_ws - import_ws, unit_ws)
-            elif -net_ws > export_ws:
-                _cut(discharge_ws, -net_ws - export_ws, unit_ws)
+            over_import_ws = self._net_ws(charge_ws, discharge_ws) - import_ws
+            over_export_ws = int(discharge_ws.sum() - charge_ws.sum()) - export_ws
+            if over_import_ws > 0:
+                _cut(charge_ws, over_import_ws, unit_ws)
+            elif over_export_ws > 0:
+                _cut(discharge_ws, over_export_ws, unit_ws)
 
     def _net_ws(self, charge_ws: Ints, discharge_ws: Ints) -> int:
         """What the connection carries inwards, with the loss of the site's wiring."""
@@ -245,13 +246,14 @@ class SimulatedHub:
             fleet, soc = self._fleet, self._soc
             taken_wh = batteries.charge_wh(fleet, soc, fleet.charge_limit_w, LOOK_AHEAD_S)
             given_wh = batteries.discharge_wh(fleet, soc, fleet.discharge_limit_w, LOOK_AHEAD_S)
-            charge_w = _whole_ws(taken_wh) // LOOK_AHEAD_S
-            # A tapering car takes less than its minimum but has to be offered that much.
-            offer_w = np.where(charge_w > 0, np.maximum(charge_w, fleet.minimum_w), 0)
-            discharge_w = _whole_ws(given_wh) // LOOK_AHEAD_S
+            # What takes or gives less than its minimum still has to be asked for that much.
+            charge_w, discharge_w = (
+                np.where(wh > 0, np.maximum(_whole_ws(wh) // LOOK_AHEAD_S, fleet.minimum_w), 0)
+                for wh in (taken_wh, given_wh)
+            )
             for place, generator in self._generators.items():
                 discharge_w[place] = generator.power_at(self.now_s)
-            self._able = ([int(w) for w in offer_w], [int(w) for w in discharge_w])
+            self._able = ([int(w) for w in charge_w], [int(w) for w in discharge_w])
         return self._able
 
 

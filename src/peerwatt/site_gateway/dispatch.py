@@ -16,10 +16,10 @@ more than the award, and shows exactly the award unless power, energy, presence 
 connection fell short. In slots of 15 minutes an undisturbed set-point is constant: 4 W a Wh.
 
 When something falls short:
-- sellers (a plug is pulled, a battery is empty): the connection makes up for it; at its import
-  limit buyers are cut pro rata, those who can wait first, those about to leave last;
-- buyers: the sellers' energy goes out over the connection; at its export limit sellers are cut
-  in the same manner.
+- sellers (a plug is pulled, a battery is empty): the connection makes up for it; if it is full,
+  all buyers lose the same share of what they were still due;
+- buyers: the sellers' energy goes out over the connection; if that is full, all sellers keep the
+  same share of what they still had to give.
 Both then show in the meters, and settlement has a rule for each.
 """
 
@@ -97,12 +97,10 @@ def set_points(
     pace: Pace, *, step_s: int, slot_left_s: int, import_limit_w: int, export_limit_w: int
 ) -> tuple[Ints, Ints]:
     """Power (n,) in W, positive to charge, and for how many seconds (n,) of the coming step."""
-    left_ws, limit_w, buys = pace.remaining_ws, pace.limit_w, pace.buys
-    hurried = (pace.time_left_s <= 0) | (left_ws > limit_w * pace.time_left_s)
-    whole_s = pace.time_left_s // step_s * step_s
-    spare = left_ws <= limit_w * whole_s
-    time_left_s = np.where(hurried, slot_left_s, np.where(spare, whole_s, pace.time_left_s))
-    time_left_s = np.maximum(time_left_s, 1)
+    buys, limit_w = pace.buys, pace.limit_w
+    sign = np.where(buys, 1, -1)
+    left_ws = _possible_ws(pace, slot_left_s, import_limit_w, export_limit_w)
+    time_left_s, hurried = _time_left_s(pace, left_ws, step_s, slot_left_s)
     on_s = np.minimum(step_s, time_left_s)
     # From here on power is the mean over the step.
     most_w = np.minimum(_ceil(left_ws, step_s), limit_w * on_s // step_s)
@@ -111,9 +109,7 @@ def set_points(
     even_w = np.maximum(_ceil(left_ws, time_left_s), pace.minimum_w)
     mean_w = np.minimum(np.where(hurried, limit_w, even_w), most_w)
 
-    sign = np.where(buys, 1, -1)
-    # What cannot come any more, because a car is full or empty, is not waited for.
-    net_left_ws = int((sign * np.minimum(left_ws, limit_w * time_left_s)).sum())
+    net_left_ws = int((sign * left_ws).sum())
     low_w, high_w = _corridor(net_left_ws, step_s, slot_left_s, import_limit_w, export_limit_w)
     net_w = int((sign * mean_w).sum())
     if net_w > high_w:
@@ -128,6 +124,48 @@ def set_points(
         mean_w = _moved(mean_w, np.where(buys, mean_w, 0), -net_w - export_limit_w)
     power_w, for_s = _timed(mean_w, step_s, on_s, pace)
     return sign * power_w, for_s
+
+
+def _time_left_s(
+    pace: Pace, left_ws: Ints, step_s: int, slot_left_s: int
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Until when each port should be done, and whether it is hurried.
+
+    By the last whole step before its car leaves, or by the very second if it takes that. Who
+    should be gone, or cannot be done in time, is hurried for as long as it stays.
+    """
+    whole_s = pace.time_left_s // step_s * step_s
+    by_s = np.where(left_ws <= pace.limit_w * whole_s, whole_s, pace.time_left_s)
+    hurried = (by_s <= 0) | (left_ws > pace.limit_w * by_s)
+    return np.where(hurried, slot_left_s, by_s), hurried
+
+
+def _possible_ws(pace: Pace, slot_left_s: int, import_limit_w: int, export_limit_w: int) -> Ints:
+    """What can still come of what remains: what the ports can take and give and, if that does
+    not pass the connection, what is left when all buyers (or all sellers) share the lack."""
+    due_ws, buys, most_ws = pace.remaining_ws, pace.buys, pace.limit_w * slot_left_s
+    left_ws = np.minimum(due_ws, most_ws)
+    wanted_ws, offered_ws = int(left_ws[buys].sum()), int(left_ws[~buys].sum())
+    if wanted_ws > offered_ws + import_limit_w * slot_left_s:
+        room_ws = offered_ws + import_limit_w * slot_left_s
+        left_ws[buys] = _alike(due_ws[buys], most_ws[buys], room_ws)
+    elif offered_ws > wanted_ws + export_limit_w * slot_left_s:
+        room_ws = wanted_ws + export_limit_w * slot_left_s
+        left_ws[~buys] = _alike(due_ws[~buys], most_ws[~buys], room_ws)
+    return left_ws
+
+
+def _alike(due_ws: Ints, most_ws: Ints, room_ws: int) -> Ints:
+    """The same share of what is due to each, but at most `most_ws`, so that it fills the room;
+    the room is less than they could have together."""
+    at_most = np.zeros(len(due_ws), np.bool_)
+    while True:
+        share = (room_ws - int(most_ws[at_most].sum())) / int(due_ws[~at_most].sum())
+        shares_ws = np.where(at_most, most_ws, np.floor(due_ws * share).astype(np.int64))
+        over = shares_ws > most_ws
+        if not over.any():
+            return shares_ws
+        at_most |= over
 
 
 def _corridor(
