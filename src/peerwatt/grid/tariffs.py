@@ -33,7 +33,15 @@ class TimeOfUse:
 
     @property
     def cheapest_usd_per_kwh(self) -> float:
-        return min(p for _, p in self.summer_weekday + self.summer_weekend + self.winter)
+        return min(self._prices)
+
+    @property
+    def dearest_usd_per_kwh(self) -> float:
+        return max(self._prices)
+
+    @property
+    def _prices(self) -> list[float]:
+        return [price for _, price in self.summer_weekday + self.summer_weekend + self.winter]
 
 
 # Southern California Edison, schedule TOU-EV-8 (electric vehicle charging above 20 kW), the

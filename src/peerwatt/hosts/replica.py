@@ -11,7 +11,7 @@ from typing import Any
 
 from peerwatt.hosts.folder import write_chain
 from peerwatt.hosts.host import Ledger, NotYetProved, Table
-from peerwatt.hosts.state import Committed, Overlay, Slot
+from peerwatt.hosts.state import Committed, Items, Overlay, Slot
 from peerwatt.hosts.store import KeptBlock, Store, StoreError, Tip
 from peerwatt.records.bundles import ROUNDS, TREES, ProvedItem, ProvedValue, ReceiptBundle
 from peerwatt.records.chain import (
@@ -250,6 +250,10 @@ class Replica:
         return ProvedItem(
             tree=name, scope=scope, key=key, item=item, evidence=evidence, root=entries.root()
         )
+
+    def sealed(self, name: str, scope: bytes) -> Items:
+        """All entries (id, bytes) of a sealed tree, ascending; empty where none was sealed."""
+        return self._store.sealed_items(name, scope) or ()
 
     def _sealed_map(self, name: str, scope: bytes) -> MerkleMap:
         """The entries of a sealed tree; the last one is kept, as receipts come round by round."""

@@ -135,3 +135,53 @@ class Reason(IntEnum):
     NOT_TICK_CLOCK = 602
 
     NO_ORDERS = 701
+
+    @property
+    def words(self) -> str:
+        """The reason as a sentence for people."""
+        return WORDS[self]
+
+
+WORDS = {
+    Reason.OK: "It was accepted.",
+    Reason.MALFORMED: "It is not a message in the one form that the ledger reads.",
+    Reason.OVERSIZED: "It is larger than a transaction may be.",
+    Reason.WRONG_CHAIN: "It was made for another chain.",
+    Reason.BAD_SIGNATURE: "The signature is not its sender's.",
+    Reason.UNKNOWN_SIGNER: "Its sender has no account.",
+    Reason.WRONG_NONCE: "Its counter is not its sender's next one: a replay, or out of order.",
+    Reason.EXPIRED: "It was valid until a time that is past.",
+    Reason.BAD_COSIGNATURE: "The second signature that it needs is missing or not valid.",
+    Reason.NOT_PERMITTED: "Its sender has no right to do this.",
+    Reason.UNKNOWN_MEMBER: "It names a member that does not exist or lacks the role.",
+    Reason.UNKNOWN_ACCOUNT: "It names an account that does not exist.",
+    Reason.UNKNOWN_SITE: "It names a site that is not registered.",
+    Reason.UNKNOWN_PORT: "It names a port that the site does not have.",
+    Reason.UNKNOWN_METER: "It names a meter that is not registered at the site.",
+    Reason.UNKNOWN_TARIFF: "It names a tariff that the site's supplier has not published.",
+    Reason.UNKNOWN_ROUND: "It names a round that was never opened.",
+    Reason.UNKNOWN_ORDER: "It names an order that is not there.",
+    Reason.UNKNOWN_PROPOSAL: "It names a proposal that is not there.",
+    Reason.UNKNOWN_DISPUTE: "It names a dispute that is not there.",
+    Reason.ALREADY_EXISTS: "There is one already.",
+    Reason.ALREADY_VOTED: "Its sender has voted already.",
+    Reason.ALREADY_REPORTED: "This meter has reported for this round already.",
+    Reason.ALREADY_RESOLVED: "It has been decided already.",
+    Reason.OUT_OF_ORDER: "What must ascend does not.",
+    Reason.OUT_OF_RANGE: "The value is outside what is allowed here.",
+    Reason.TOO_MANY: "There are more than are allowed, or none.",
+    Reason.OVER_LIMIT: "It is more than the port or the connection can carry.",
+    Reason.TOO_EARLY: "The time for this has not come.",
+    Reason.TOO_LATE: "The time for this is over.",
+    Reason.NOT_PLUGGED_IN: "Its sender is not plugged in at this port.",
+    Reason.PORT_TAKEN: "Somebody else is plugged in at this port.",
+    Reason.OVER_CAP: "It would create more coins than the epoch allows.",
+    Reason.UNFUNDED: "Its sender does not have the coins that it could cost.",
+    Reason.BAD_READING_SIGNATURE: "The reading was not signed by its meter.",
+    Reason.REGISTER_BACKWARDS: "A meter's register would have run backwards.",
+    Reason.REPEATED_SEQUENCE: "The meter has used this sequence number, or a later one, before.",
+    Reason.WRONG_PERIOD: "The reading is not of the round's slot.",
+    Reason.CLOCK_BACKWARDS: "The clock would have run backwards.",
+    Reason.NOT_TICK_CLOCK: "This chain runs on block time and takes no ticks.",
+    Reason.NO_ORDERS: "Nobody placed an order.",
+}

@@ -69,6 +69,9 @@ class Planning(_Part):
     """What a car's agent plans on: what its driver said, or the truth (an oracle)."""
     stay_factor: Annotated[float, Field(gt=0, le=2)] = 0.75
     """Share of the stated stay that the agent counts on; not used with `actual`."""
+    arrivals: Literal["announced", "plugged"] = "announced"
+    """Whether drivers announce themselves, so that a car orders for the slot in which it arrives,
+    or order only once they are plugged in."""
 
 
 class Eligible(_Part):
@@ -167,12 +170,15 @@ class DayConfig(_Part):
     """The price of the flat tariff, USD/kWh."""
     feed_in: UsdPerKwh = 0.05
     """What the supplier pays for exports, USD/kWh."""
-    lost_load: UsdPerKwh = 0.50
+    lost_load: Annotated[float, Field(gt=0, le=100)] = 0.50
     """What a kWh costs that a car needs and does not get here, USD/kWh."""
     pv_kwp: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Rated power of the roof's panels, kWp."""
     fees: Fees = Fees()
     """On top of the energy's price."""
+    shortfall_penalty: UsdPerKwh = 0.02
+    """What a seller pays for each kWh it was awarded and did not deliver, USD/kWh, on top of what
+    replacing it costs."""
     sellers: SellersConfig = SellersConfig()
     """Cars that sell: assumed, as the data hold none."""
     rule: Rule = Rule()
@@ -183,13 +189,17 @@ class DayConfig(_Part):
     @model_validator(mode="after")
     def _prices_in_order(self) -> Self:
         cheapest = self.retail.cheapest_usd_per_kwh
-        if self.feed_in > cheapest:
+        fees = self.fees.network + self.fees.platform + self.fees.levy
+        if self.feed_in + fees >= cheapest:
             raise ValueError(
-                f"feed_in: must be at most the cheapest retail price, {cheapest:g}, or buying "
-                "to sell back would pay"
+                f"feed_in: must with all fees be below the cheapest retail price, {cheapest:g}, or "
+                "cars would buy from and sell to the grid at once"
             )
-        if self.lost_load < self.feed_in:
-            raise ValueError("lost_load: must be at least feed_in")
+        if self.lost_load < self.retail.dearest_usd_per_kwh:
+            raise ValueError(
+                "lost_load: must be at least the dearest retail price, "
+                f"{self.retail.dearest_usd_per_kwh:g}"
+            )
         return self
 
     @property

@@ -1,0 +1,184 @@
+"""How a day's chain begins: site, ports, tariff, limits, wallets, coins and rounds.
+
+Knows the messages and who sends them. Nothing here is special to a simulation but the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from peerwatt.agents.signer import Signer
+from peerwatt.agents.supplier import Supplier
+from peerwatt.records.codec import digest
+from peerwatt.records.market import Mechanism, PriceRule
+from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.records.transactions import (
+    WALLET_DOMAIN,
+    Mint,
+    OpenRound,
+    OpenWallet,
+    PublishLimits,
+    PublishTariff,
+    RegisterPort,
+    RegisterSite,
+)
+from peerwatt.simulation.cast import ROOF, Visit, roof_power_w
+from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.consortium import Keyring
+from peerwatt.simulation.day import HubDay
+from peerwatt.simulation.timetable import CLEAR_LEAD_S, GATE_LEAD_S, SETTLE_LAG_S
+from peerwatt.units import (
+    UCOIN_PER_COIN,
+    cost_ceil_ucoin,
+)
+
+SETUP_LEAD_S = 3_600
+"""The chain begins an hour before the day."""
+TARIFF = "day"
+SUPPLIER_COINS = 10_000
+OPERATOR_COINS = 1_000
+SPARE_COINS = 5
+"""What every wallet has beyond its need: two rounds back each other's orders for a while."""
+
+
+class Founding:
+    """The first block's messages, each sent by the party whose right it is."""
+
+    def __init__(
+        self, config: DayConfig, day: HubDay, keys: Keyring, members: dict[str, Signer]
+    ) -> None:
+        self._config, self._day, self._keys = config, day, keys
+        self._members = members
+        self._until_s = day.start_s
+        limits = np.full(len(day.slot_start_s), 1.0)
+        self._supplier = Supplier(
+            slot_start_s=day.slot_start_s,
+            slot_s=day.slot_s,
+            retail_usd_per_kwh=day.retail_usd_per_kwh,
+            feed_in_usd_per_kwh=limits * day.feed_in_usd_per_kwh,
+            import_limit_kwh=limits * day.grid_limit_kwh,
+            export_limit_kwh=limits * day.export_limit_kwh,
+        )
+
+    def run(self, visits: Sequence[Visit]) -> None:
+        """Send them all."""
+        self._site(visits)
+        self._prices()
+        for name, coins in (("supplier", SUPPLIER_COINS), ("aggregator", OPERATOR_COINS)):
+            self._mint(self._keys.key(name).public, coins * UCOIN_PER_COIN, name)
+        lost_load = round(self._day.lost_load_usd_per_kwh * UCOIN_PER_COIN)
+        for visit in visits:
+            self._wallet(visit)
+            need_ucoin = cost_ceil_ucoin(visit.need_wh, lost_load)
+            coins = need_ucoin + SPARE_COINS * UCOIN_PER_COIN
+            if visit.name == ROOF:
+                coins += cost_ceil_ucoin(4 * round(max(self._day.pv_kwh) * 1000), lost_load)
+            self._mint(visit.signer.key.public, coins, visit.name)
+        self._rounds()
+
+    def _site(self, visits: Sequence[Visit]) -> None:
+        limits = self._supplier.slot_limits()
+        operator, grid = self._members["aggregator"], self._members["grid-operator"]
+        config = self._config
+        _must(
+            operator.send(
+                RegisterSite,
+                cosigner=grid.key,
+                valid_until_s=self._until_s,
+                site=self._day.site,
+                supplier=self._members["supplier"].key.public,
+                grid_operator=grid.key.public,
+                main_meter=self._keys.meter("").public,
+                import_limit_w=max(limit.import_limit_w for limit in limits),
+                export_limit_w=max(limit.export_limit_w for limit in limits),
+            )
+        )
+        charge_w, discharge_w = round(config.port_kw * 1000), round(config.sellers.power_kw * 1000)
+        for port in sorted({visit.port for visit in visits}):
+            roof = port == ROOF
+            _must(
+                operator.send(
+                    RegisterPort,
+                    valid_until_s=self._until_s,
+                    site=self._day.site,
+                    port=port,
+                    meter=self._keys.meter(port).public,
+                    charge_limit_w=0 if roof else charge_w,
+                    discharge_limit_w=max(roof_power_w(self._day)) if roof else discharge_w,
+                )
+            )
+        _must(
+            grid.send(
+                PublishLimits, valid_until_s=self._until_s, site=self._day.site, limits=limits
+            )
+        )
+
+    def _prices(self) -> None:
+        config, fees = self._config, self._config.fees
+        day_end_s = int(self._day.slot_start_s[-1]) + self._day.slot_s
+        midpoint = config.price_rule == "midpoint"
+        _must(
+            self._members["supplier"].send(
+                PublishTariff,
+                cosigner=self._members["grid-operator"].key,
+                valid_until_s=self._until_s,
+                tariff=TARIFF,
+                price_rule=PriceRule.MIDPOINT if midpoint else PriceRule.MARGINAL,
+                steps=self._supplier.tariff_steps(),
+                end_s=day_end_s,
+                network_fee_ucoin_per_kwh=round(fees.network * UCOIN_PER_COIN),
+                platform_fee_ucoin_per_kwh=round(fees.platform * UCOIN_PER_COIN),
+                levy_ucoin_per_kwh=round(fees.levy * UCOIN_PER_COIN),
+                lost_load_ucoin_per_kwh=round(config.lost_load * UCOIN_PER_COIN),
+                shortfall_penalty_ucoin_per_kwh=round(config.shortfall_penalty * UCOIN_PER_COIN),
+            )
+        )
+
+    def _wallet(self, visit: Visit) -> None:
+        authority = self._members["registration-authority"].key
+        wallet = visit.signer.key.public
+        token = authority.sign(WALLET_DOMAIN, self._keys.chain_id, wallet)
+        _must(
+            visit.signer.send(
+                OpenWallet, valid_until_s=self._until_s, authority=authority.public, token=token
+            )
+        )
+
+    def _mint(self, to: bytes, amount_ucoin: int, label: str) -> None:
+        _must(
+            self._members["issuer"].send(
+                Mint,
+                cosigner=self._members["regulator"].key,
+                valid_until_s=self._until_s,
+                to=to,
+                amount_ucoin=amount_ucoin,
+                deposit_reference=digest(f"deposit/{label}".encode()),
+            )
+        )
+
+    def _rounds(self) -> None:
+        mechanism = Mechanism[self._config.mechanism.upper()]
+        for start_s in map(int, self._day.slot_start_s):
+            end_s = start_s + self._day.slot_s
+            _must(
+                self._members["aggregator"].send(
+                    OpenRound,
+                    valid_until_s=self._until_s,
+                    site=self._day.site,
+                    tariff=TARIFF,
+                    mechanism=mechanism,
+                    gate_s=start_s - GATE_LEAD_S,
+                    clear_by_s=start_s - CLEAR_LEAD_S,
+                    slot_start_s=start_s,
+                    slot_end_s=end_s,
+                    settle_by_s=end_s + SETTLE_LAG_S,
+                )
+            )
+
+
+def _must(receipt: Receipt) -> None:
+    """A day that cannot begin is a fault of its configuration."""
+    if not receipt.ok:
+        raise ValueError(f"{receipt.field}: the ledger refuses it ({Reason(receipt.reason).name})")

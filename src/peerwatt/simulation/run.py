@@ -1,0 +1,85 @@
+"""A hub day from files to a signed run folder.
+
+Knows the world, its tables and its summary, and the writer of run folders.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from peerwatt.reporting.run_folder import RunFolder
+from peerwatt.simulation.cast import AgentFor, ours
+from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.day import HubDay, hub_day
+from peerwatt.simulation.sessions import Session, bundled, load_sessions
+from peerwatt.simulation.summary import car_rows, summary_of, yardsticks_of
+from peerwatt.simulation.tables import Row, chain_tables, frame, refused_rows
+from peerwatt.simulation.world import World
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LEDGER = "ledger"
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+class DayRun:
+    """One day, lived through and accounted for; `write` puts it into a folder."""
+
+    def __init__(self, config: DayConfig, sessions: Sequence[Session]) -> None:
+        self.config = config
+        self.timings_s: dict[str, float] = {}
+        self.day: HubDay = self._timed("assemble", lambda: hub_day(config, sessions))
+        self.summary: Row = {}
+        self.tables: dict[str, pl.DataFrame] = {}
+
+    def found(self, agent_for: AgentFor = ours) -> World:
+        """The hub and its chain on the eve of the day."""
+        self.world = self._timed("found", lambda: World(self.config, self.day, agent_for=agent_for))
+        return self.world
+
+    def live(self, progress: Progress = lambda done, slots: None) -> None:
+        """The day itself; at its end the grid operator, who saw every block, co-signs the head."""
+        world = self.world
+        self._timed("market", lambda: world.run(progress))
+        world.host.witness(world.keys.key("grid-operator"))
+        plug, yardsticks = self._timed("yardsticks", lambda: yardsticks_of(self.day))
+        names = {visit.signer.key.public: visit.name for visit in world.visits}
+        self.tables = chain_tables(world.host, names, self.day.site)
+        awards, receipts = self.tables["awards"], self.tables["receipts"]
+        refused = refused_rows(world.refused, receipts)
+        self.tables["cars"] = frame("cars", car_rows(self.day, world.visits, awards, plug))
+        self.tables["refused"] = frame("refused", refused)
+        self.summary = summary_of(self.config, self.day, world.host, self.tables, yardsticks)
+
+    def write(self, out: Path) -> None:
+        """Everything in one folder, signed by the site's operator; nothing where that fails."""
+        from peerwatt.reporting.day_page import write_day_report
+
+        with RunFolder(out) as run:
+            started_s = time.perf_counter()
+            run.write_json("config.json", self.config.model_dump(mode="json"))
+            run.write_json("summary.json", self.summary)
+            for name, table in self.tables.items():
+                run.write_table(f"{name}.parquet", table)
+            self.world.host.export(run.path_of(LEDGER))
+            write_day_report(run, self.summary, self.tables)
+            self.timings_s["report"] = time.perf_counter() - started_s
+            rounded = {name: round(seconds, 3) for name, seconds in self.timings_s.items()}
+            run.write_json("timings.json", rounded, signed=False)
+            run.finish(self.world.keys.key("aggregator"), self.world.keys.chain_id)
+
+    def _timed(self, name: str, work: Callable[[], T]) -> T:
+        started_s = time.perf_counter()
+        result = work()
+        self.timings_s[name] = time.perf_counter() - started_s
+        return result
+
+
+def sessions_of(config: DayConfig, file: Path | None) -> tuple[Session, ...]:
+    """The sessions of a file, or those that come with the package."""
+    return load_sessions(bundled(config.site) if file is None else (file,), config.site)

@@ -1,0 +1,284 @@
+"""What a day came to: energy that balances, money that sums to zero, and the yardsticks beside it.
+
+Knows the tables of the chain, the day and the planner. Money flows are seen from the parties:
+above zero received, below zero paid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peerwatt import __version__
+from peerwatt.hosts.replica import Replica
+from peerwatt.mechanisms.scheduling import (
+    Schedule,
+    optimal_schedule,
+    plug_and_charge,
+    without_sellers,
+)
+from peerwatt.simulation.cast import ROOF, Visit
+from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.day import HubDay
+from peerwatt.simulation.sessions import ZONE
+from peerwatt.simulation.tables import Row
+from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH, cost_ceil_ucoin, cost_floor_ucoin
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MARKET = "market"
+
+
+def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Schedule) -> list[Row]:
+    """Every car's day on the market, and a buyer's under plug-and-charge beside it."""
+    index = {s.session_id: i for i, s in enumerate(day.buyers.sessions)}
+    selling = {s.session_id: i for i, s in enumerate(day.sellers.sessions)}
+    plug_costs = _plug_costs(day, plug)
+    lost_load = day.lost_load_usd_per_kwh * UCOIN_PER_COIN
+    sessions = {s.session_id: s for s in (*day.buyers.sessions, *day.sellers.sessions)}
+    got = {row["car"]: row for row in _by_car(awards).iter_rows(named=True)}
+    rows = []
+    for visit in visits:
+        mine = got.get(visit.name, dict.fromkeys(_SUMS, 0))
+        buyer, seller = index.get(visit.name), selling.get(visit.name)
+        session = sessions.get(visit.name)
+        unmet_wh = visit.need_wh - mine["charged_wh"]
+        cost_usd = 0.0 if seller is None else float(day.sellers.cost_usd_per_kwh[seller])
+        own_ucoin = round(mine["sold_wh"] * cost_usd * UCOIN_PER_COIN / WH_PER_KWH)
+        unmet_ucoin = round(unmet_wh * lost_load / WH_PER_KWH)
+        plug_wh = 0 if buyer is None else round(plug.charge_kwh[buyer].sum() * WH_PER_KWH)
+        spent = mine["paid_ucoin"] + mine["penalty_ucoin"] - mine["received_ucoin"]
+        rows.append(
+            {
+                "session_id": visit.name,
+                "port": visit.port,
+                "role": "pv" if visit.name == ROOF else "seller" if buyer is None else "buyer",
+                "oracle": session is not None and session.oracle,
+                "arrival_s": visit.arrival_s,
+                "departure_s": visit.departure_s,
+                "planned_departure_s": _planned_s(day, visit),
+                "need_wh": visit.need_wh,
+                "for_sale_wh": 0 if seller is None else int(day.sellers.for_sale_wh[seller]),
+                **{name: mine[name] for name in _SUMS},
+                "unmet_wh": unmet_wh,
+                "own_cost_ucoin": own_ucoin,
+                "plug_charged_wh": plug_wh,
+                "plug_cost_ucoin": 0 if buyer is None else round(plug_costs[buyer]),
+                "market_cost_ucoin": spent + unmet_ucoin + own_ucoin,
+            }
+        )
+    return rows
+
+
+_SUMS = ("charged_wh", "sold_wh", "paid_ucoin", "received_ucoin", "penalty_ucoin")
+
+
+def _by_car(awards: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    metered = pl.col("metered_wh").fill_null(0)
+    return awards.group_by("car", maintain_order=True).agg(
+        charged_wh=metered.filter(pl.col("side") == "buy").sum(),
+        sold_wh=metered.filter(pl.col("side") == "sell").sum(),
+        paid_ucoin=pl.col("paid_ucoin").sum(),
+        received_ucoin=pl.col("received_ucoin").sum(),
+        penalty_ucoin=pl.col("penalty_ucoin").sum(),
+    )
+
+
+def _planned_s(day: HubDay, visit: Visit) -> int:
+    for group in (day.buyers, day.sellers):
+        for session, planned_s in zip(group.sessions, group.planned_departure_s, strict=True):
+            if session.session_id == visit.name:
+                return int(planned_s)
+    return visit.departure_s
+
+
+def _plug_costs(day: HubDay, plug: Schedule) -> list[float]:
+    """(B,) ucoin: each car's share of the grid's energy at retail, and its unmet need."""
+    charged = plug.charge_kwh.sum(axis=0)
+    from_grid = np.divide(plug.grid_kwh, charged, out=np.zeros_like(charged), where=charged > 0)
+    energy_usd = plug.charge_kwh @ (day.retail_usd_per_kwh * from_grid)
+    cost_usd = energy_usd + plug.unmet_kwh * day.lost_load_usd_per_kwh
+    return [float(usd) * UCOIN_PER_COIN for usd in cost_usd]
+
+
+def summary_of(
+    config: DayConfig,
+    day: HubDay,
+    chain: Replica,
+    tables: dict[str, pl.DataFrame],
+    yardsticks: dict[str, Row],
+) -> Row:
+    """Everything that summary.json says."""
+    rounds, cars = tables["rounds"], tables["cars"]
+    energy = _energy_wh(tables)
+    baselines = {**yardsticks, MARKET: _market(tables)}
+    order_messages = tables["refused"].filter(
+        tables["refused"]["message"].is_in(["PlaceBuyOrder", "PlaceSellOrder"])
+    )
+    status = rounds["status"].to_list()
+    saving = baselines["plug_and_charge"]["cost_usd"] - baselines["optimum"]["cost_usd"]
+    captured = baselines["plug_and_charge"]["cost_usd"] - baselines[MARKET]["cost_usd"]
+    head = chain.head
+    return {
+        "version": __version__,
+        "chain_id": chain.chain_id,
+        "seed": config.sellers.seed,
+        "mechanism": config.mechanism,
+        "price_rule": config.price_rule,
+        "site": day.site,
+        "date": str(day.date),
+        "zone": str(ZONE),
+        "battery": config.battery,
+        "planning": config.planning.model_dump(),
+        "need": config.need,
+        "labels": _labels(config, day),
+        "limit_kw": config.limit_kw,
+        "sessions": {
+            "rows_read": day.rows_read,
+            "dropped": dict(day.dropped),
+            "oracle_rows": day.oracle_rows,
+            "buyers": len(day.buyers.sessions),
+            "sellers": len(day.sellers.sessions),
+            "for_sale_wh": int(cars["for_sale_wh"].sum()),
+        },
+        "energy_wh": energy,
+        "money_ucoin": _money_ucoin(rounds),
+        "supplier_by_main_meter_ucoin": _supplier_by_main_meter(tables),
+        "rounds": {
+            "opened": len(status),
+            "cleared": len(status) - status.count("void"),
+            "void": status.count("void"),
+        },
+        "orders": {
+            "placed": tables["orders"].height,
+            "refused": order_messages.height,
+            "awarded": tables["awards"].height,
+        },
+        "ledger": {
+            "height": chain.height,
+            "messages": tables["receipts"].height,
+            "app_hash": chain.app_hash.hex(),
+            "head": head.header.block_id.hex() if head is not None else "",
+        },
+        "baselines": baselines,
+        "captured": round(captured / saving, 4) if saving > 0.005 else None,
+    }
+
+
+def _labels(config: DayConfig, day: HubDay) -> list[str]:
+    labels = ["assumed: the connection's size and which cars sell"]
+    if config.planning.departure == "actual":
+        labels.append("oracle: agents plan on true departures")
+    elif day.oracle_rows:
+        labels.append(
+            f"oracle rows: the stated departure of {day.oracle_rows} cars is a copy of the true one"
+        )
+    if config.planning.arrivals == "announced":
+        labels.append("assumed: drivers announce themselves up to a quarter of an hour ahead")
+    if config.need == "delivered":
+        labels.append("assumed: a car's need is what it took in truth")
+    return labels
+
+
+def _energy_wh(tables: dict[str, pl.DataFrame]) -> dict[str, int]:
+    """From meters alone; sources = needed - unmet + sold_to_grid + losses."""
+    rounds, cars = tables["rounds"], tables["cars"]
+    main_wh = _main_net_wh(tables)
+    from_pv = int(rounds["pv_wh"].sum())
+    return {
+        "needed": int(cars["need_wh"].sum()),
+        "from_cars": int(rounds["sold_wh"].sum()) - from_pv,
+        "from_grid": sum(max(net, 0) for net in main_wh.values()),
+        "from_pv": from_pv,
+        "sold_to_grid": sum(max(-net, 0) for net in main_wh.values()),
+        "unmet": int(cars["unmet_wh"].sum()),
+        "losses": int(rounds["site_loss_wh"].sum()),
+    }
+
+
+def _main_net_wh(tables: dict[str, pl.DataFrame]) -> dict[int, int]:
+    """What the main meter counted in each slot: above zero drawn, below zero fed in."""
+    main = tables["readings"].filter(tables["readings"]["port"] == "")
+    return {
+        row["slot_start_s"]: row["import_end_wh"]
+        - row["import_start_wh"]
+        - (row["export_end_wh"] - row["export_start_wh"])
+        for row in main.iter_rows(named=True)
+    }
+
+
+def _supplier_by_main_meter(tables: dict[str, pl.DataFrame]) -> int:
+    """What the supplier is due by main meter and tariff, without a look at any account."""
+    net_wh = _main_net_wh(tables)
+    due = 0
+    for row in tables["rounds"].iter_rows(named=True):
+        net = net_wh.get(row["slot_start_s"], 0)
+        due += cost_floor_ucoin(max(net, 0), row["retail_ucoin_per_kwh"])
+        due -= cost_ceil_ucoin(max(-net, 0), row["feed_in_ucoin_per_kwh"])
+    return due
+
+
+def _money_ucoin(rounds: pl.DataFrame) -> dict[str, int]:
+    flows = {
+        "paid_by_buyers": -int(rounds["paid_ucoin"].sum()),
+        "received_by_sellers": int(rounds["received_ucoin"].sum()),
+        "supplier": int(rounds["supplier_ucoin"].sum()),
+        "fees": int(rounds["fees_ucoin"].sum()),
+        "penalties": -int(rounds["penalty_ucoin"].sum()),
+        "site_operator": int(rounds["operator_ucoin"].sum()),
+        "pot": int(rounds["pot_ucoin"].sum()),
+    }
+    return {**flows, "sum": sum(flows.values())}
+
+
+def _market(tables: dict[str, pl.DataFrame]) -> Row:
+    """The market's day in the planner's terms: resources used, not money moved."""
+    rounds, cars = tables["rounds"], tables["cars"]
+    net_wh = _main_net_wh(tables)
+    lost_load = int(rounds["lost_load_ucoin_per_kwh"].max())  # type: ignore[arg-type]
+    cost = int(cars["own_cost_ucoin"].sum()) * WH_PER_KWH
+    cost += int(cars["unmet_wh"].sum()) * lost_load
+    for row in rounds.iter_rows(named=True):
+        net = net_wh.get(row["slot_start_s"], 0)
+        cost += max(net, 0) * row["retail_ucoin_per_kwh"]
+        cost -= max(-net, 0) * row["feed_in_ucoin_per_kwh"]
+    energy = _energy_wh(tables)
+    return _yardstick(
+        cost / WH_PER_KWH / UCOIN_PER_COIN,
+        energy["unmet"] / WH_PER_KWH,
+        energy["from_grid"] / WH_PER_KWH,
+        energy["from_cars"] / WH_PER_KWH,
+    )
+
+
+def yardsticks_of(day: HubDay) -> tuple[Schedule, dict[str, Row]]:
+    """Plug-and-charge, and every yardstick: it, the best grid-only plan, the optimum."""
+    problem = day.problem()
+    plug = plug_and_charge(problem)
+    schedules = {
+        "plug_and_charge": plug,
+        "best_grid_only": optimal_schedule(without_sellers(problem)).schedule,
+        "optimum": optimal_schedule(problem).schedule,
+    }
+    return plug, {
+        name: _yardstick(
+            each.cost_usd,
+            float(each.unmet_kwh.sum()),
+            float(each.grid_kwh.sum()),
+            float(each.discharge_kwh.sum()),
+        )
+        for name, each in schedules.items()
+    }
+
+
+def _yardstick(cost_usd: float, unmet_kwh: float, grid_kwh: float, cars_kwh: float) -> Row:
+    return {
+        "cost_usd": round(cost_usd, 4),
+        "unmet_kwh": round(unmet_kwh, 3),
+        "grid_kwh": round(grid_kwh, 3),
+        "cars_kwh": round(cars_kwh, 3),
+    }

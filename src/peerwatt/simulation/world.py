@@ -1,0 +1,295 @@
+"""A hub day on the ledger: cars come, order, are dispatched, metered and settled, slot by slot.
+
+Knows every room below and chooses their concrete parts. Time is the day's own: three blocks a
+slot, each begun by a tick of the simulated clock.
+
+    slot start - 120 s   cars check out and in; agents order
+    slot start -  60 s   the gate: the book closes and clears
+    slot start           awards become set-points, minute by minute, until the slot's end
+    slot end   +  30 s   the meters' readings are reported; the round settles
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from peerwatt.agents.outlook import Floats, HubOutlook, needs_due_kwh
+from peerwatt.agents.ports import BuyIntent, Intent
+from peerwatt.agents.signer import Signer
+from peerwatt.agents.vehicle import ChargingCar, purchase_orders
+from peerwatt.contracts import ledger
+from peerwatt.hosts.embedded import EmbeddedHost
+from peerwatt.hosts.store import Store
+from peerwatt.records.market import Award, Side, round_key
+from peerwatt.records.readings import SignedReading
+from peerwatt.records.receipts import Block, Reason, Receipt
+from peerwatt.records.transactions import CheckIn, CheckOut, PlaceBuyOrder, PlaceSellOrder, Tick
+from peerwatt.simulation.cast import AgentFor, Visit, hub_of, ours, visits_of
+from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.consortium import CLOCK, ROLES, Keyring, chain_id_of, genesis_of
+from peerwatt.simulation.day import HubDay
+from peerwatt.simulation.founding import SETUP_LEAD_S, Founding
+from peerwatt.simulation.timetable import (
+    DISPUTE_WINDOW_S,
+    GATE_LEAD_S,
+    ORDER_LEAD_S,
+    REPORT_LAG_S,
+    SETTLE_LAG_S,
+)
+from peerwatt.site_gateway.dispatch import STEP_S, Dispatch, Slot, targets_of
+from peerwatt.site_gateway.report import read_meters, report_readings
+from peerwatt.units import S_PER_H
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that admission turned away."""
+
+    message: str
+    receipt: Receipt
+
+
+class World:
+    """One hub, one day, one ledger."""
+
+    def __init__(self, config: DayConfig, day: HubDay, *, agent_for: AgentFor = ours) -> None:
+        """Found the chain, register the site and give every car its wallet and its coins."""
+        self.config, self.day = config, day
+        self.keys = Keyring(config.sellers.seed, chain_id_of(config))
+        genesis = genesis_of(self.keys, day.start_s - SETUP_LEAD_S, DISPUTE_WINDOW_S)
+        self.host = EmbeddedHost(ledger, Store(None), self.keys.key("aggregator"), genesis)
+        self.clock = Signer(self.keys.key(CLOCK), self.host)
+        self.members = {name: Signer(self.keys.key(name), self.host) for name in ROLES}
+        self.refused: list[Refused] = []
+        self.smuggled: list[bytes] = []
+        """What a dishonest proposer puts into the next block past admission."""
+        self.readings: dict[int, dict[str, SignedReading]] = {}
+        self.visits = visits_of(config, day, self.keys, self.host, agent_for)
+        self.hub = hub_of(config, day, self.keys, self.visits)
+        self.tick(day.start_s - SETUP_LEAD_S)
+        Founding(config, day, self.keys, self.members).run(self.visits)
+        self.seal(day.start_s - SETUP_LEAD_S)
+
+    def run(self, progress: Callable[[int, int], None] = lambda done, slots: None) -> None:
+        """Live through the day; `progress` hears of every slot."""
+        slots = len(self.day.slot_start_s)
+        for slot in range(slots):
+            self.order(slot)
+            self.gate(slot)
+            if slot > 0:
+                self.report(slot - 1)
+            self.deliver(slot)
+            progress(slot + 1, slots)
+        self.report(slots - 1)
+        end_s = int(self.day.slot_start_s[-1]) + self.day.slot_s + SETTLE_LAG_S
+        self.tick(end_s)
+        self.seal(end_s)
+
+    def order(self, slot: int) -> None:
+        """Who is gone checks out, who has come checks in, and all who are there may order."""
+        now_s = int(self.day.slot_start_s[slot]) - ORDER_LEAD_S
+        self.tick(now_s)
+        self._check_out(now_s)
+        announced = self.config.planning.arrivals == "announced"
+        self._check_in(now_s, now_s + ORDER_LEAD_S + self.day.slot_s if announced else now_s + 1)
+        outlook = self._outlook(slot)
+        round_id = self._round_id(slot)
+        there = [visit for visit in self.visits if visit.present]
+        for visit, intents in zip(there, self._intents(there, outlook), strict=True):
+            for intent in intents:
+                self._place(visit, intent, round_id)
+        self.seal(now_s)
+
+    def gate(self, slot: int) -> None:
+        """The book closes; agents learn what they were awarded."""
+        gate_s = int(self.day.slot_start_s[slot]) - GATE_LEAD_S
+        self.tick(gate_s)
+        self.seal(gate_s)
+        by_port = {visit.port: visit for visit in self.visits if visit.present}
+        for award in self.awards(slot):
+            energy_wh = award.energy_wh if award.side == Side.BUY else -award.energy_wh
+            visit = by_port[award.port]
+            visit.awarded[slot] = energy_wh
+            visit.agent.delivered(energy_wh)
+
+    def deliver(self, slot: int) -> None:
+        """The gateway steers the ports through the slot; cars come and go as they truly did."""
+        start_s = int(self.day.slot_start_s[slot])
+        end_s = start_s + self.day.slot_s
+        limits = self._slot(slot, start_s, end_s)
+        self.hub.begin_slot(
+            import_limit_w=limits.import_limit_w, export_limit_w=limits.export_limit_w
+        )
+        dispatch = Dispatch(self.hub.points, targets_of(self.awards(slot)), limits)
+        for now_s in range(start_s, end_s, STEP_S):
+            dispatch.steer(now_s)
+            self.hub.advance(min(STEP_S, end_s - now_s))
+        ports = dispatch.ports_to_report()
+        self.readings[slot] = read_meters(
+            self.hub.points, self.hub.main_meter, ports, start_s=start_s, end_s=end_s
+        )
+
+    def report(self, slot: int) -> None:
+        """The readings go to the ledger, which settles; agents learn what was delivered."""
+        start_s = int(self.day.slot_start_s[slot])
+        end_s = start_s + self.day.slot_s
+        now_s = end_s + REPORT_LAG_S
+        self.tick(now_s)
+        operator = self.members["aggregator"]
+        if self.awards(slot):
+            report = report_readings(
+                self.readings[slot],
+                registered={port: self.keys.meter(port).public for port in self.readings[slot]},
+                start_s=start_s,
+                end_s=end_s,
+                round_id=self._round_id(slot),
+                operator=operator.key,
+                chain_id=self.keys.chain_id,
+                nonce=operator.nonce,
+                valid_until_s=now_s,
+            )
+            for transaction in report.transactions:
+                self._note("ReportReadings", operator.submit(transaction))
+        self.seal(now_s)
+        for visit in self.visits:
+            if slot in visit.awarded:
+                visit.agent.delivered(self._metered_wh(slot, visit.port) - visit.awarded[slot])
+
+    def tick(self, time_s: int) -> None:
+        """The clock moves on."""
+        _must(self.clock.send(Tick, valid_until_s=time_s, time_s=time_s))
+
+    def seal(self, time_s: int) -> Block:
+        """The proposer makes a block."""
+        block = self.host.seal(time_s, extra=tuple(self.smuggled))
+        self.smuggled.clear()
+        return block
+
+    def awards(self, slot: int) -> list[Award]:
+        """What a round awarded, as long as it is not settled."""
+        return [award for _, award in self.host.items("awards", self._round_id(slot))]
+
+    def _metered_wh(self, slot: int, port: str) -> int:
+        signed = self.readings[slot].get(port)
+        return signed.reading.imported_wh - signed.reading.exported_wh if signed else 0
+
+    def _round_id(self, slot: int) -> bytes:
+        return round_key(self.day.site, int(self.day.slot_start_s[slot]))
+
+    def _slot(self, slot: int, start_s: int, end_s: int) -> Slot:
+        record = self.host.get("rounds", self._round_id(slot))
+        hours = S_PER_H / self.day.slot_s
+        return Slot(
+            start_s=start_s,
+            end_s=end_s,
+            import_limit_w=int(record.import_limit_wh * hours),
+            export_limit_w=int(record.export_limit_wh * hours),
+        )
+
+    def _check_out(self, now_s: int) -> None:
+        operator = self.members["aggregator"]
+        for visit in self.visits:
+            if visit.present and visit.departure_s <= now_s:
+                visit.present = False
+                port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
+                _must(operator.send(CheckOut, valid_until_s=now_s, **port))
+
+    def _check_in(self, now_s: int, before_s: int) -> None:
+        """Who arrives before a time, at a port that is free by now; a car whose port is not has
+        to wait for the next slot."""
+        operator = self.members["aggregator"]
+        taken = {visit.port for visit in self.visits if visit.present}
+        for visit in self.visits:
+            due = visit.arrival_s < before_s and now_s < visit.departure_s
+            if not visit.present and due and visit.port not in taken:
+                visit.present = True
+                taken.add(visit.port)
+                port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
+                wallet = visit.signer.key.public
+                _must(operator.send(CheckIn, valid_until_s=now_s, wallet=wallet, **port))
+
+    def _intents(self, there: Sequence[Visit], outlook: HubOutlook) -> list[Sequence[Intent]]:
+        """Every agent's wishes; buyers that follow our own rule are asked in one go."""
+        cars = [each.agent for each in there if type(each.agent) is ChargingCar]
+        wanting = [car for car in cars if car.need_wh > 0]
+        answers = dict(zip(map(id, wanting), purchase_orders(wanting, outlook), strict=True))
+        return [
+            answers.get(id(each.agent), ())
+            if type(each.agent) is ChargingCar
+            else each.agent.orders(outlook)
+            for each in there
+        ]
+
+    def _place(self, visit: Visit, intent: Intent, round_id: bytes) -> None:
+        at: dict[str, Any] = {
+            "round_id": round_id,
+            "port": visit.port,
+            "valid_until_s": self._gate_s(round_id),
+        }
+        if isinstance(intent, BuyIntent):
+            receipt = visit.signer.send(
+                PlaceBuyOrder,
+                min_wh=intent.min_wh,
+                max_wh=intent.max_wh,
+                price_high_ucoin_per_kwh=intent.price_high_ucoin_per_kwh,
+                price_low_ucoin_per_kwh=intent.price_low_ucoin_per_kwh,
+                **at,
+            )
+        else:
+            receipt = visit.signer.send(
+                PlaceSellOrder,
+                max_wh=intent.max_wh,
+                ask_ucoin_per_kwh=intent.ask_ucoin_per_kwh,
+                slope_ucoin_per_kwh2=intent.slope_ucoin_per_kwh2,
+                **at,
+            )
+        self._note("order", receipt)
+
+    def _gate_s(self, round_id: bytes) -> int:
+        return int.from_bytes(round_id[:8], "big") - GATE_LEAD_S
+
+    def _outlook(self, slot: int) -> HubOutlook:
+        """What the hub publishes before a gate."""
+        day = self.day
+        buyers = [
+            visit.agent
+            for visit in self.visits
+            if visit.present and isinstance(visit.agent, ChargingCar)
+        ]
+        slots = day.slot_start_s[slot:]
+        return HubOutlook(
+            slot_start_s=slots,
+            slot_s=day.slot_s,
+            retail_usd_per_kwh=day.retail_usd_per_kwh[slot:],
+            feed_in_usd_per_kwh=day.feed_in_usd_per_kwh,
+            lost_load_usd_per_kwh=day.lost_load_usd_per_kwh,
+            import_limit_kwh=np.full(len(slots), day.grid_limit_kwh),
+            pv_kwh=day.pv_kwh[slot:],
+            plugged_due_kwh=needs_due_kwh(
+                np.array([car.planned_departure_s for car in buyers], dtype=np.int64),
+                np.array([car.need_wh for car in buyers], dtype=np.int64),
+                slot_start_s=slots,
+                slot_s=day.slot_s,
+            ),
+            expected_due_kwh=self._expected_due_kwh(slot),
+        )
+
+    def _expected_due_kwh(self, slot: int) -> Floats:
+        """Need still to come, by slot; those that have announced themselves are counted already."""
+        first = slot + (self.config.planning.arrivals == "announced")
+        expected = self.day.expected_need_kwh
+        return expected[first, slot:] if first < len(expected) else np.zeros(1)
+
+    def _note(self, message: str, receipt: Receipt) -> None:
+        if not receipt.ok:
+            self.refused.append(Refused(message, receipt))
+
+
+def _must(receipt: Receipt) -> None:
+    """The world's own messages are never refused; one that is shows a fault of the world."""
+    if not receipt.ok:
+        raise RuntimeError(f"refused: {Reason(receipt.reason).name} ({receipt.field})")
