@@ -45,7 +45,7 @@ def test_energy_is_conserved_and_no_limit_passed(
     energy_wh = done.power_w * duration_s / 3600
     stored_wh = (done.soc - soc) * battery.capacity_wh
     assert energy_wh == pytest.approx(stored_wh + done.loss_wh, abs=1e-6)
-    assert done.loss_wh >= -1e-6
+    assert float(done.loss_wh) >= -1e-6
     assert -battery.discharge_limit_w - 1e-6 <= done.power_w <= battery.charge_limit_w + 1e-6
     assert abs(done.power_w) <= abs(power_w) + 1e-6
     assert done.soc <= 1 + 1e-9

@@ -65,6 +65,32 @@ def test_a_car_that_says_when_it_leaves_gets_its_award_before(
     assert [done.wh(f"p{i}") for i in range(3)] == [award_wh, 1_000, 900]
 
 
+def test_a_car_with_time_to_spare_is_done_by_the_last_whole_minute(
+    site_of: SiteOf, target: TargetOf
+) -> None:
+    """Set-points are whole watts for whole seconds: 400 Wh in 437 s do not come out even, and
+    what rounding adds would be missing elsewhere on a connection without a watt to spare."""
+    site = site_of(3)
+    site.plug_in(0, departure_s=site.hub.now_s + 437)
+    site.plug_in(1)
+    site.plug_in(2)
+    targets = [target(0, 400), target(1, 1_000), target(2, 900)]
+    done = site.run_slot(targets, import_limit_w=4 * 2_300)
+    assert [done.wh(f"p{i}") for i in range(3)] == [400, 1_000, 900]
+
+
+def test_a_register_about_to_tip_is_not_tipped_by_rounding(
+    site_of: SiteOf, target: TargetOf
+) -> None:
+    """It holds 3,599 Ws beyond a whole Wh; a last 17 s in whole watts come out some Ws late."""
+    site = site_of(1)
+    site.plug_in(0, departure_s=site.hub.now_s + 900 + 437)
+    site.hub.points["p0"].set_power_limit_w(3_599, 1)
+    site.hub.advance(900)
+    assert site.hub.points["p0"].meter.live_ws() == (3_599, 0)
+    assert site.run_slot([target(0, 801)]).wh("p0") == 801
+
+
 def test_a_seller_that_says_when_it_leaves_sells_before(site_of: SiteOf, target: TargetOf) -> None:
     """It gives all in the first half; buyers on a full connection take it while it is there."""
     site = site_of(3)
@@ -177,6 +203,8 @@ def test_six_ampere_pulses_meet_200_wh_in_15_minutes(site_of: SiteOf, target: Ta
     site.plug_in(1, full=True)
     done = site.run_slot([target(0, 200), target(1, -1)])
     assert (done.wh("p0"), done.wh("p1")) == (200, -1)
+    # One stretch at 6 A, not fifteen: 720,000 Ws at 1,248 W take 577 s.
+    assert sum(net_ws > 0 for net_ws in done.net_ws) == 10
     steady = site.run_slot([target(0, 200)], import_limit_w=800)
     assert steady.wh("p0") == pytest.approx(200, abs=2)
     assert max(steady.net_ws) <= 800 * 60
@@ -306,6 +334,29 @@ def test_set_points_are_possible(
     # What is left to the site's load management: rounding, and pulses of less than a second.
     slack_ws = int((60 + pace.minimum_w).sum())
     assert -export_w * 60 - slack_ws <= net_ws <= import_w * 60 + slack_ws
+
+
+def buyer(*, remaining_ws: int, minimum_w: int, time_left_s: int) -> Pace:
+    return Pace(
+        buys=np.array([True]),
+        remaining_ws=np.array([remaining_ws]),
+        limit_w=np.array([6_600]),
+        minimum_w=np.array([minimum_w]),
+        time_left_s=np.array([time_left_s]),
+    )
+
+
+@pytest.mark.parametrize(("minimum_w", "time_left_s"), [(0, 30), (1_248, 900)])
+def test_not_even_hurry_or_rounding_overruns_the_connection(
+    minimum_w: int, time_left_s: int
+) -> None:
+    """800 W for a car that is gone in half a minute, and for one that takes no less than
+    1,248 W: 48,000 Ws in this step and not one more."""
+    pace = buyer(remaining_ws=180_000, minimum_w=minimum_w, time_left_s=time_left_s)
+    power_w, for_s = set_points(
+        pace, step_s=60, slot_left_s=900, import_limit_w=800, export_limit_w=0
+    )
+    assert 47_000 < int(power_w[0] * for_s[0]) <= 48_000
 
 
 def award(port: str, owner: int, side: Side, energy_wh: int) -> Award:
