@@ -10,7 +10,7 @@ from peerwatt.contracts.state import (
     ORDERS,
     ROUNDS,
     SITES,
-    State,
+    Readable,
     chain_of,
     must,
 )
@@ -19,13 +19,13 @@ from peerwatt.records.market import RoundStatus
 ENDED = (RoundStatus.ENDED, RoundStatus.VOID)
 
 
-def broken_invariants(state: State) -> list[str]:
+def broken_invariants(state: Readable) -> list[str]:
     """A line for each invariant that does not hold; empty when all do."""
     checks = (_coins, _holds, _energy, _agenda)
     return [line for check in checks for line in check(state)]
 
 
-def _coins(state: State) -> list[str]:
+def _coins(state: Readable) -> list[str]:
     """Coins on accounts = issued - withdrawn, and no account is below zero."""
     chain = chain_of(state)
     accounts = state.items(ACCOUNTS)
@@ -41,7 +41,7 @@ def _coins(state: State) -> list[str]:
     return broken
 
 
-def _holds(state: State) -> list[str]:
+def _holds(state: Readable) -> list[str]:
     """What an account holds back is what its orders, awards, disputes and surplus need."""
     held: dict[bytes, int] = {}
 
@@ -66,7 +66,7 @@ def _holds(state: State) -> list[str]:
     ]
 
 
-def _energy(state: State) -> list[str]:
+def _energy(state: Readable) -> list[str]:
     """Awarded and settled energy balances in every round, and keeps within the connection."""
     broken = []
     for round_id, each in state.items(ROUNDS):
@@ -91,7 +91,7 @@ def _energy(state: State) -> list[str]:
     return broken
 
 
-def _agenda(state: State) -> list[str]:
+def _agenda(state: Readable) -> list[str]:
     """Every round that has not ended has exactly one entry in the agenda."""
     due: dict[bytes, int] = {}
     for _, entry in state.items(AGENDA):

@@ -140,20 +140,24 @@ TABLES: tuple[Table[Any], ...] = (
 )
 
 
-class State(Protocol):
-    """What a contract sees of the store: reads see own writes, only the host commits."""
+class Readable(Protocol):
+    """What a reader sees of the store."""
 
     def get(self, table: Table[R], key: bytes, scope: bytes = b"") -> R | None:
         """The record at this key, if any."""
+
+    def items(self, table: Table[R], scope: bytes = b"") -> list[tuple[bytes, R]]:
+        """All keys and records of a table (within a scope), keys ascending."""
+
+
+class State(Readable, Protocol):
+    """What a contract sees of the store: reads see own writes, only the host commits."""
 
     def put(self, table: Table[R], key: bytes, record: R, scope: bytes = b"") -> None:
         """Write the record at this key."""
 
     def delete(self, table: Table[R], key: bytes, scope: bytes = b"") -> None:
         """Take away the record at this key."""
-
-    def items(self, table: Table[R], scope: bytes = b"") -> list[tuple[bytes, R]]:
-        """All keys and records of a table (within a scope), keys ascending."""
 
     def seal(self, name: str, scope: bytes, items: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Keep these items, ids ascending, as a tree for proofs; its root."""
@@ -170,7 +174,7 @@ class Refusal(NamedTuple):
     field: str
 
 
-def chain_of(state: State) -> Chain:
+def chain_of(state: Readable) -> Chain:
     """The chain's own record."""
     return must(state.get(CHAIN, b""))
 

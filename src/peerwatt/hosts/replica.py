@@ -112,6 +112,11 @@ class Replica:
             raise StoreError(f"{self._store.name}: damaged ({why})")
 
     @property
+    def state(self) -> Committed:
+        """The state after the head, to read."""
+        return self._state
+
+    @property
     def app_hash(self) -> bytes:
         """The state's hash after the head; the next header will carry it."""
         return self._state.app_hash

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LEDGER = "ledger"
 T = TypeVar("T")
+W = TypeVar("W", bound=World)
 Progress = Callable[[int, int], None]
 
 
@@ -37,10 +38,11 @@ class DayRun:
         self.summary: Row = {}
         self.tables: dict[str, pl.DataFrame] = {}
 
-    def found(self, agent_for: AgentFor = ours) -> World:
+    def found(self, make: type[W], agent_for: AgentFor = ours) -> W:
         """The hub and its chain on the eve of the day."""
-        self.world = self._timed("found", lambda: World(self.config, self.day, agent_for=agent_for))
-        return self.world
+        world = self._timed("found", lambda: make(self.config, self.day, agent_for=agent_for))
+        self.world: World = world
+        return world
 
     def live(self, progress: Progress = lambda done, slots: None) -> None:
         """The day itself; at its end the grid operator, who saw every block, co-signs the head."""

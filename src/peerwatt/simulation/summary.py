@@ -114,8 +114,8 @@ def summary_of(
 ) -> Row:
     """Everything that summary.json says."""
     rounds, cars = tables["rounds"], tables["cars"]
-    energy = _energy_wh(tables)
-    baselines = {**yardsticks, MARKET: _market(tables)}
+    energy = energy_wh(tables, int(cars["need_wh"].sum()), int(cars["unmet_wh"].sum()))
+    baselines = {**yardsticks, MARKET: _market(tables, energy)}
     order_messages = tables["refused"].filter(
         tables["refused"]["message"].is_in(["PlaceBuyOrder", "PlaceSellOrder"])
     )
@@ -146,8 +146,8 @@ def summary_of(
             "for_sale_wh": int(cars["for_sale_wh"].sum()),
         },
         "energy_wh": energy,
-        "money_ucoin": _money_ucoin(rounds),
-        "supplier_by_main_meter_ucoin": _supplier_by_main_meter(tables),
+        "money_ucoin": money_ucoin(rounds),
+        "supplier_by_main_meter_ucoin": supplier_by_main_meter_ucoin(tables),
         "rounds": {
             "opened": len(status),
             "cleared": len(status) - status.count("void"),
@@ -184,18 +184,18 @@ def _labels(config: DayConfig, day: HubDay) -> list[str]:
     return labels
 
 
-def _energy_wh(tables: dict[str, pl.DataFrame]) -> dict[str, int]:
-    """From meters alone; sources = needed - unmet + sold_to_grid + losses."""
-    rounds, cars = tables["rounds"], tables["cars"]
+def energy_wh(tables: dict[str, pl.DataFrame], needed: int, unmet: int) -> dict[str, int]:
+    """What meters counted; sources = needed - unmet + sold_to_grid + losses."""
+    rounds = tables["rounds"]
     main_wh = _main_net_wh(tables)
     from_pv = int(rounds["pv_wh"].sum())
     return {
-        "needed": int(cars["need_wh"].sum()),
+        "needed": needed,
         "from_cars": int(rounds["sold_wh"].sum()) - from_pv,
         "from_grid": sum(max(net, 0) for net in main_wh.values()),
         "from_pv": from_pv,
         "sold_to_grid": sum(max(-net, 0) for net in main_wh.values()),
-        "unmet": int(cars["unmet_wh"].sum()),
+        "unmet": unmet,
         "losses": int(rounds["site_loss_wh"].sum()),
     }
 
@@ -211,7 +211,7 @@ def _main_net_wh(tables: dict[str, pl.DataFrame]) -> dict[int, int]:
     }
 
 
-def _supplier_by_main_meter(tables: dict[str, pl.DataFrame]) -> int:
+def supplier_by_main_meter_ucoin(tables: dict[str, pl.DataFrame]) -> int:
     """What the supplier is due by main meter and tariff, without a look at any account."""
     net_wh = _main_net_wh(tables)
     due = 0
@@ -222,7 +222,7 @@ def _supplier_by_main_meter(tables: dict[str, pl.DataFrame]) -> int:
     return due
 
 
-def _money_ucoin(rounds: pl.DataFrame) -> dict[str, int]:
+def money_ucoin(rounds: pl.DataFrame) -> dict[str, int]:
     flows = {
         "paid_by_buyers": -int(rounds["paid_ucoin"].sum()),
         "received_by_sellers": int(rounds["received_ucoin"].sum()),
@@ -235,7 +235,7 @@ def _money_ucoin(rounds: pl.DataFrame) -> dict[str, int]:
     return {**flows, "sum": sum(flows.values())}
 
 
-def _market(tables: dict[str, pl.DataFrame]) -> Row:
+def _market(tables: dict[str, pl.DataFrame], energy: dict[str, int]) -> Row:
     """The market's day in the planner's terms: resources used, not money moved."""
     rounds, cars = tables["rounds"], tables["cars"]
     net_wh = _main_net_wh(tables)
@@ -246,7 +246,6 @@ def _market(tables: dict[str, pl.DataFrame]) -> Row:
         net = net_wh.get(row["slot_start_s"], 0)
         cost += max(net, 0) * row["retail_ucoin_per_kwh"]
         cost -= max(-net, 0) * row["feed_in_ucoin_per_kwh"]
-    energy = _energy_wh(tables)
     return _yardstick(
         cost / WH_PER_KWH / UCOIN_PER_COIN,
         energy["unmet"] / WH_PER_KWH,

@@ -12,7 +12,6 @@ slot, each begun by a tick of the simulated clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,14 +44,6 @@ from peerwatt.site_gateway.report import read_meters, report_readings
 from peerwatt.units import S_PER_H
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A message that admission turned away."""
-
-    message: str
-    receipt: Receipt
-
-
 class World:
     """One hub, one day, one ledger."""
 
@@ -64,7 +55,8 @@ class World:
         self.host = EmbeddedHost(ledger, Store(None), self.keys.key("aggregator"), genesis)
         self.clock = Signer(self.keys.key(CLOCK), self.host)
         self.members = {name: Signer(self.keys.key(name), self.host) for name in ROLES}
-        self.refused: list[Refused] = []
+        self.refused: list[tuple[str, Receipt]] = []
+        """What admission turned away: the kind of message and its receipt."""
         self.smuggled: list[bytes] = []
         """What a dishonest proposer puts into the next block past admission."""
         self.readings: dict[int, dict[str, SignedReading]] = {}
@@ -153,7 +145,7 @@ class World:
                 valid_until_s=now_s,
             )
             for transaction in report.transactions:
-                self._note("ReportReadings", operator.submit(transaction))
+                self.note("ReportReadings", operator.submit(transaction))
         self.seal(now_s)
         for visit in self.visits:
             if slot in visit.awarded:
@@ -231,6 +223,7 @@ class World:
             "valid_until_s": self._gate_s(round_id),
         }
         if isinstance(intent, BuyIntent):
+            kind = "PlaceBuyOrder"
             receipt = visit.signer.send(
                 PlaceBuyOrder,
                 min_wh=intent.min_wh,
@@ -240,6 +233,7 @@ class World:
                 **at,
             )
         else:
+            kind = "PlaceSellOrder"
             receipt = visit.signer.send(
                 PlaceSellOrder,
                 max_wh=intent.max_wh,
@@ -247,7 +241,7 @@ class World:
                 slope_ucoin_per_kwh2=intent.slope_ucoin_per_kwh2,
                 **at,
             )
-        self._note("order", receipt)
+        self.note(kind, receipt)
 
     def _gate_s(self, round_id: bytes) -> int:
         return int.from_bytes(round_id[:8], "big") - GATE_LEAD_S
@@ -284,9 +278,10 @@ class World:
         expected = self.day.expected_need_kwh
         return expected[first, slot:] if first < len(expected) else np.zeros(1)
 
-    def _note(self, message: str, receipt: Receipt) -> None:
+    def note(self, message: str, receipt: Receipt) -> None:
+        """Remember what admission turns away."""
         if not receipt.ok:
-            self.refused.append(Refused(message, receipt))
+            self.refused.append((message, receipt))
 
 
 def _must(receipt: Receipt) -> None:
