@@ -5,15 +5,18 @@ Knows units, awards and the charge point's port. Knows no prices, no batteries a
 Every port is paced evenly to its award, so the connection carries what was cleared, evenly,
 and nothing goes out in one minute only to be fetched back in the next. A car that said it
 leaves within the slot is paced to that time; one that has overstayed may be gone any minute
-and is hurried. Whoever hurries does so at the cost of those who can wait: the connection's own
-flow stays in a corridor from which the rest of the slot can still be served.
+and is hurried; for one that is announced room is kept. Whoever hurries does so at the cost of
+those who can wait: the connection's own flow stays in a corridor from which the rest of the
+slot can still be served.
 
 Rounding. An award is met when the port's meter shows exactly its Wh more. Set-points are whole
 watts, so that whole steps move a meter by multiples of `STEP_S` watt-seconds, as the award is
 one. Only a last set-point is rounded up, by less than `STEP_S` watt-seconds; where those would
 tip the register into one Wh more, the target is set that much lower. So a meter never shows
 more than the award, and shows exactly the award unless power, energy, presence or the
-connection fell short. In slots of 15 minutes an undisturbed set-point is constant: 4 W a Wh.
+connection fell short; where a connection has not a watt to spare, cars that come or go within
+a minute can leave another one Wh short. In slots of 15 minutes an undisturbed set-point is
+constant: 4 W a Wh.
 
 When something falls short:
 - sellers (a plug is pulled, a battery is empty): the connection makes up for it; if it is full,
@@ -62,6 +65,8 @@ class Target:
     port: str
     owner: bytes
     energy_wh: int
+    arrives_s: int | None = None
+    """When an owner who is not there yet has announced to come; energy is kept for it till then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,17 +82,24 @@ class Pace:
     time_left_s: Ints
     """Until the slot ends or, if that is earlier, the car is said to leave; not above zero
     when it should have left already."""
+    waits_s: Ints
+    """Until the car comes, zero for those that are there; never within the coming step."""
 
 
-def targets_of(awards: Iterable[Award]) -> tuple[Target, ...]:
-    """One target per port and owner, by port; what an owner both buys and sells is netted."""
+def targets_of(
+    awards: Iterable[Award], arrivals: Mapping[bytes, int] | None = None
+) -> tuple[Target, ...]:
+    """One target per port and owner, by port; what an owner both buys and sells is netted.
+
+    `arrivals` are unix seconds by owner, of those that have announced to come.
+    """
     energy_wh: dict[tuple[str, bytes], int] = {}
     for award in awards:
         key = (award.port, award.owner)
         signed_wh = award.energy_wh if award.side is Side.BUY else -award.energy_wh
         energy_wh[key] = energy_wh.get(key, 0) + signed_wh
     return tuple(
-        Target(port=port, owner=owner, energy_wh=wh)
+        Target(port=port, owner=owner, energy_wh=wh, arrives_s=(arrivals or {}).get(owner))
         for (port, owner), wh in sorted(energy_wh.items())
         if wh
     )
@@ -100,13 +112,13 @@ def set_points(
     buys, limit_w = pace.buys, pace.limit_w
     sign = np.where(buys, 1, -1)
     left_ws = _possible_ws(pace, slot_left_s, import_limit_w, export_limit_w)
-    time_left_s, hurried = _time_left_s(pace, left_ws, step_s, slot_left_s)
-    on_s = np.minimum(step_s, time_left_s)
+    usable_s, hurried = _usable_s(pace, left_ws, step_s, slot_left_s)
+    on_s = np.clip(step_s - pace.waits_s, 0, usable_s)
     # From here on power is the mean over the step.
     most_w = np.minimum(_ceil(left_ws, step_s), limit_w * on_s // step_s)
-    later_ws = limit_w * (time_left_s - on_s)
+    later_ws = limit_w * (usable_s - on_s)
     least_w = np.minimum(_ceil(np.maximum(left_ws - later_ws, 0), step_s), most_w)
-    even_w = np.maximum(_ceil(left_ws, time_left_s), pace.minimum_w)
+    even_w = np.maximum(_ceil(left_ws, usable_s), pace.minimum_w)
     mean_w = np.minimum(np.where(hurried, limit_w, even_w), most_w)
 
     net_left_ws = int((sign * left_ws).sum())
@@ -126,25 +138,28 @@ def set_points(
     return sign * power_w, for_s
 
 
-def _time_left_s(
+def _usable_s(
     pace: Pace, left_ws: Ints, step_s: int, slot_left_s: int
 ) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Until when each port should be done, and whether it is hurried.
+    """How long each port has until it should be done, and whether it is hurried.
 
-    By the last whole step before its car leaves, or by the very second if it takes that. Who
-    should be gone, or cannot be done in time, is hurried for as long as it stays.
+    Done by the last whole step before its car leaves, or by the very second if it takes that.
+    Who should be gone, or cannot be done in time, is hurried for as long as it stays.
     """
-    whole_s = pace.time_left_s // step_s * step_s
-    by_s = np.where(left_ws <= pace.limit_w * whole_s, whole_s, pace.time_left_s)
-    hurried = (by_s <= 0) | (left_ws > pace.limit_w * by_s)
-    return np.where(hurried, slot_left_s, by_s), hurried
+    whole_s = (pace.time_left_s - step_s) // STEP_S * STEP_S + step_s
+    fits = left_ws <= pace.limit_w * (whole_s - pace.waits_s)
+    by_s = np.where(fits, whole_s, pace.time_left_s)
+    hurried = (by_s <= 0) | (left_ws > pace.limit_w * (by_s - pace.waits_s))
+    usable_s: Ints = np.where(hurried, slot_left_s, by_s) - pace.waits_s
+    return usable_s, hurried
 
 
 def _possible_ws(pace: Pace, slot_left_s: int, import_limit_w: int, export_limit_w: int) -> Ints:
     """What can still come of what remains: what the ports can take and give and, if that does
     not pass the connection, what is left when all buyers (or all sellers) share the lack."""
-    due_ws, buys, most_ws = pace.remaining_ws, pace.buys, pace.limit_w * slot_left_s
-    left_ws = np.minimum(due_ws, most_ws)
+    due_ws, buys = pace.remaining_ws, pace.buys
+    most_ws = pace.limit_w * (slot_left_s - pace.waits_s)
+    left_ws: Ints = np.minimum(due_ws, most_ws)
     wanted_ws, offered_ws = int(left_ws[buys].sum()), int(left_ws[~buys].sum())
     if wanted_ws > offered_ws + import_limit_w * slot_left_s:
         room_ws = offered_ws + import_limit_w * slot_left_s
@@ -176,11 +191,12 @@ def _corridor(
     It has the direction that the rest of the slot has and takes no more than that, and what it
     leaves can still pass afterwards. Import is positive; the connection's limits hold.
     """
-    after_s = slot_left_s - step_s
-    high_ws = min(max(net_left_ws, 0), net_left_ws + export_limit_w * after_s)
-    low_ws = max(min(net_left_ws, 0), net_left_ws - import_limit_w * after_s)
-    high_w = max(-export_limit_w, min(high_ws // step_s, import_limit_w))
-    low_w = max(-export_limit_w, min(-(-low_ws // step_s), import_limit_w))
+    import_after_ws = import_limit_w * (slot_left_s - step_s)
+    export_after_ws = export_limit_w * (slot_left_s - step_s)
+    high_w = min(-(-max(net_left_ws, 0) // step_s), (net_left_ws + export_after_ws) // step_s)
+    low_w = max(min(net_left_ws, 0) // step_s, -((import_after_ws - net_left_ws) // step_s))
+    high_w = max(-export_limit_w, min(high_w, import_limit_w))
+    low_w = max(-export_limit_w, min(low_w, import_limit_w))
     return low_w, high_w
 
 
@@ -232,24 +248,31 @@ class Dispatch:
         self._opened_ws = {name: point.meter.live_ws() for name, point in points.items()}
         self._target_ws: list[int | None] = [None] * len(self._targets)
 
-    def steer(self, now_s: int) -> None:
-        """Sets every port that has a target for the next `STEP_S` seconds at most."""
-        slot = self.slot
+    def steer(self, now_s: int) -> int:
+        """Sets every port that has a target until the time that it returns, when it is to be
+        called again: after `STEP_S` seconds, or when the next announced car should be there."""
+        slot, points = self.slot, self._points
         if not slot.start_s <= now_s < slot.end_s:
             raise ValueError(f"now_s: {now_s} is not in the slot")
-        targets, points = self._targets, self._points
-        present = [i for i, t in enumerate(targets) if points[t.port].wallet == t.owner]
-        if not present:
-            return
-        power_w, for_s = set_points(
-            self._pace(present, now_s),
-            step_s=min(STEP_S, slot.end_s - now_s),
-            slot_left_s=slot.end_s - now_s,
-            import_limit_w=slot.import_limit_w,
-            export_limit_w=slot.export_limit_w,
-        )
-        for i, watts, seconds in zip(present, power_w.tolist(), for_s.tolist(), strict=True):
-            points[targets[i].port].set_power_limit_w(watts, seconds)
+        until_s = min(now_s + STEP_S - (now_s - slot.start_s) % STEP_S, slot.end_s)
+        present, awaited = [], []
+        for i, target in enumerate(self._targets):
+            if points[target.port].wallet == target.owner:
+                present.append(i)
+            elif target.arrives_s is not None and now_s < target.arrives_s < slot.end_s:
+                awaited.append(i)
+                until_s = min(until_s, target.arrives_s)
+        if present:
+            power_w, for_s = set_points(
+                self._pace(present, awaited, now_s),
+                step_s=until_s - now_s,
+                slot_left_s=slot.end_s - now_s,
+                import_limit_w=slot.import_limit_w,
+                export_limit_w=slot.export_limit_w,
+            )
+            for i, watts, seconds in zip(present, power_w.tolist(), for_s.tolist(), strict=False):
+                points[self._targets[i].port].set_power_limit_w(watts, seconds)
+        return until_s
 
     def ports_to_report(self) -> tuple[str, ...]:
         """The ports with a target or a flow in this slot, by name."""
@@ -262,18 +285,20 @@ class Dispatch:
             )
         )
 
-    def _pace(self, present: list[int], now_s: int) -> Pace:
+    def _pace(self, present: list[int], awaited: list[int], now_s: int) -> Pace:
         rows = [self._row(i, now_s) for i in present]
-        buys, remaining_ws, limit_w, minimum_w, time_left_s = zip(*rows, strict=True)
+        rows += [self._awaited_row(self._targets[i], now_s) for i in awaited]
+        buys, remaining_ws, limit_w, minimum_w, time_left_s, waits_s = zip(*rows, strict=True)
         return Pace(
             buys=np.array(buys, np.bool_),
             remaining_ws=np.array(remaining_ws, np.int64),
             limit_w=np.array(limit_w, np.int64),
             minimum_w=np.array(minimum_w, np.int64),
             time_left_s=np.array(time_left_s, np.int64),
+            waits_s=np.array(waits_s, np.int64),
         )
 
-    def _row(self, i: int, now_s: int) -> tuple[bool, int, int, int, int]:
+    def _row(self, i: int, now_s: int) -> tuple[bool, int, int, int, int, int]:
         target, slot_end_s = self._targets[i], self.slot.end_s
         point, buys = self._points[target.port], target.energy_wh > 0
         register_ws = point.meter.live_ws()[0 if buys else 1]
@@ -285,4 +310,11 @@ class Dispatch:
         end_s = min(point.departure_s or slot_end_s, slot_end_s)
         limit_w = point.charge_limit_w if buys else point.discharge_limit_w
         remaining_ws = max(0, goal_ws - register_ws)
-        return buys, remaining_ws, limit_w, point.minimum_w, end_s - now_s
+        return buys, remaining_ws, limit_w, point.minimum_w, end_s - now_s, 0
+
+    def _awaited_row(self, target: Target, now_s: int) -> tuple[bool, int, int, int, int, int]:
+        """A car that is to come is taken to be able to do what it has ordered."""
+        arrives_s, end_s = target.arrives_s or now_s, self.slot.end_s
+        energy_ws = abs(target.energy_wh) * S_PER_H
+        limit_w = -(-energy_ws // (end_s - arrives_s))
+        return target.energy_wh > 0, energy_ws, limit_w, 0, end_s - now_s, arrives_s - now_s

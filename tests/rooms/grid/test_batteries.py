@@ -42,19 +42,21 @@ def test_energy_is_conserved_and_no_limit_passed(
     battery: Battery, soc: float, power_w: float, duration_s: float
 ) -> None:
     done = step(battery, soc, power_w, duration_s)
-    energy_wh = done.power_w * duration_s / 3600
-    stored_wh = (done.soc - soc) * battery.capacity_wh
-    assert energy_wh == pytest.approx(stored_wh + done.loss_wh, abs=1e-6)
-    assert float(done.loss_wh) >= -1e-6
-    assert -battery.discharge_limit_w - 1e-6 <= done.power_w <= battery.charge_limit_w + 1e-6
-    assert abs(done.power_w) <= abs(power_w) + 1e-6
-    assert done.soc <= 1 + 1e-9
+    got_w, after, loss_wh = float(done.power_w), float(done.soc), float(done.loss_wh)
+    energy_wh = got_w * duration_s / 3600
+    stored_wh = (after - soc) * float(battery.capacity_wh)
+    assert energy_wh == pytest.approx(stored_wh + loss_wh, abs=1e-6)
+    assert loss_wh >= -1e-6
+    assert -float(battery.discharge_limit_w) - 1e-6 <= got_w <= float(battery.charge_limit_w) + 1e-6
+    assert abs(got_w) <= abs(power_w) + 1e-6
+    assert after <= 1 + 1e-9
     if power_w >= 0:
-        assert done.soc >= soc
-        assert done.loss_wh == pytest.approx(energy_wh * (1 - battery.charge_efficiency), abs=1e-6)
+        assert after >= soc
+        assert loss_wh == pytest.approx(
+            energy_wh * (1 - float(battery.charge_efficiency)), abs=1e-6
+        )
     else:
-        floor_soc = min(soc, float(np.asarray(battery.reserve_soc)))
-        assert floor_soc - 1e-9 <= float(done.soc) <= soc
+        assert min(soc, float(battery.reserve_soc)) - 1e-9 <= after <= soc
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)

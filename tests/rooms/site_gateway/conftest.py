@@ -11,7 +11,7 @@ from peerwatt.field.simulated import Car, Generator, Plug, SimulatedHub
 from peerwatt.grid.batteries import full_battery, ideal_battery
 from peerwatt.records.readings import MeterReading, SignedReading
 from peerwatt.records.signing import derive_key
-from peerwatt.site_gateway.dispatch import STEP_S, Dispatch, Slot, Target
+from peerwatt.site_gateway.dispatch import Dispatch, Slot, Target
 from peerwatt.site_gateway.report import read_meters
 from peerwatt.units import UNLIMITED_W
 
@@ -71,8 +71,9 @@ class Site:
         full: bool = False,
         departure_s: int | None = None,
         owner: int | None = None,
+        at_s: int | None = None,
     ) -> None:
-        """A 60 kWh car with a reserve of 40 %, now."""
+        """A 60 kWh car with a reserve of 40 %; now, if no time is given."""
         make = full_battery if full else ideal_battery
         battery = make(
             capacity_wh=60_000.0,
@@ -86,7 +87,7 @@ class Site:
             soc=soc,
             departure_s=departure_s,
         )
-        self.hub.plug_in(f"p{place}", car, self.hub.now_s)
+        self.hub.plug_in(f"p{place}", car, self.hub.now_s if at_s is None else at_s)
 
     def run_slot(
         self,
@@ -106,10 +107,9 @@ class Site:
         )
         hub.begin_slot(import_limit_w=import_limit_w, export_limit_w=export_limit_w)
         dispatch, net_ws = Dispatch(hub.points, targets, slot), list[int]()
-        for now_s in range(start_s, end_s, STEP_S):
-            dispatch.steer(now_s)
+        while hub.now_s < end_s:
             before = hub.main_meter.live_ws()
-            hub.advance(STEP_S)
+            hub.advance(dispatch.steer(hub.now_s) - hub.now_s)
             after = hub.main_meter.live_ws()
             net_ws.append(after[0] - before[0] - after[1] + before[1])
         signed = read_meters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,41 @@ def test_hurry_fetches_nothing_that_is_given_back(site_of: SiteOf, target: Targe
     done = site.run_slot([target(0, 500), Target(port="roof", owner=ROOF, energy_wh=-500)])
     assert (done.wh("p0"), done.wh("roof")) == (500, -500)
     assert (done.reading("").imported_wh, done.reading("").exported_wh) == (0, 0)
+
+
+def test_an_announced_car_finds_its_energy_kept(site_of: SiteOf, target: TargetOf) -> None:
+    """A full connection; the car comes after 437 s and needs full power from then on, from the
+    connection and from a seller who comes with it. The others had gone ahead till then."""
+    site = site_of(3)
+    start_s = site.hub.now_s
+    site.plug_in(1)
+    for place in (0, 2):
+        site.plug_in(place, at_s=start_s + 437)
+    award_wh = 6_600 * 463 // 3_600
+    targets = [
+        replace(target(0, award_wh), arrives_s=start_s + 437),
+        target(1, 1_200),
+        replace(target(2, -500), arrives_s=start_s + 437),
+    ]
+    done = site.run_slot(targets, import_limit_w=4 * (award_wh + 1_200 - 500 + 1))
+    assert (done.wh("p0"), done.wh("p2")) == (award_wh, -500)
+    assert done.wh("p1") == pytest.approx(1_200, abs=1)
+
+
+def test_an_announced_car_that_does_not_come_is_not_waited_for(
+    site_of: SiteOf, target: TargetOf
+) -> None:
+    """The seller's energy goes out instead; without its buyer it had first been held back."""
+    site = site_of(2)
+    site.plug_in(0)
+    absent = replace(target(1, 900), arrives_s=site.hub.now_s + 450)
+    done = site.run_slot([target(0, -900), absent])
+    assert (done.wh("p0"), done.wh("p1")) == (-900, 0)
+    late = site_of(2)
+    late.plug_in(0)
+    late.plug_in(1, at_s=late.hub.now_s + 600)
+    done = late.run_slot([target(0, -900), absent])
+    assert (done.wh("p0"), done.wh("p1")) == (-900, 6_600 * 300 // 3_600)
 
 
 def test_an_early_unplug_is_a_shortfall_and_the_connection_makes_up_for_it(
@@ -316,6 +352,7 @@ def test_set_points_are_possible(
         limit_w=np.array(limit_w),
         minimum_w=np.array(minimum_w),
         time_left_s=np.minimum(time_left_s, slot_left_s),
+        waits_s=np.zeros(len(ports), np.int64),
     )
     power_w, for_s = set_points(
         pace,
@@ -343,6 +380,7 @@ def buyer(*, remaining_ws: int, minimum_w: int, time_left_s: int) -> Pace:
         limit_w=np.array([6_600]),
         minimum_w=np.array([minimum_w]),
         time_left_s=np.array([time_left_s]),
+        waits_s=np.array([0]),
     )
 
 
@@ -379,8 +417,8 @@ def test_targets_are_signed_sums_by_port_and_owner() -> None:
         award("p1", 3, Side.BUY, 50),
         award("p3", 3, Side.BUY, 0),
     ]
-    assert targets_of(awards) == (
-        Target(port="p1", owner=bytes([1]) * 32, energy_wh=500),
+    assert targets_of(awards, {bytes([1]) * 32: 1_234}) == (
+        Target(port="p1", owner=bytes([1]) * 32, energy_wh=500, arrives_s=1_234),
         Target(port="p1", owner=bytes([3]) * 32, energy_wh=50),
         Target(port="p2", owner=bytes([2]) * 32, energy_wh=-200),
     )
