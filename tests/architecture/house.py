@@ -34,10 +34,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway"),
     ),
+    # Whoever checks a run from outside executes it again, and compares tables with the ledger's.
+    "audit": (
+        *("units", "records", "contracts", "hosts", "reporting"),
+        *("simulation.summary", "simulation.tables"),
+    ),
     "sdk": ("units", "records", "hosts.host"),
     "cli": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
-        *("agents", "market_operator", "site_gateway", "service", "simulation", "sdk"),
+        *("agents", "market_operator", "site_gateway", "service", "simulation", "audit", "sdk"),
     ),
 }
 
