@@ -29,6 +29,7 @@ Round-trip Efficiency (SEST 2020, doi:10.1109/SEST48500.2020.9203459) measured 8
 ONE_WAY = math.sqrt(ROUND_TRIP)
 
 TAPER_SOC = 0.8
+"""acnportal's default. A cautious one at 6.6 kW, which is little power for a large battery."""
 
 FLOOR_W = 6 * 208
 """The control pilot of IEC 61851-1 and SAE J1772 cannot offer a car less than 6 A; at the
