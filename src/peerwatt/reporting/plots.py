@@ -1,0 +1,280 @@
+"""Draws a day's figures for papers and slides: colours that all eyes tell apart, units on axes.
+
+Knows a day's result and matplotlib's object interface. Keeps no global state and writes no
+files. A figure is 1200 pixels wide at the run folder's resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from peerwatt.reporting.day_result import DayResult
+from peerwatt.reporting.day_series import (
+    EnergySeries,
+    energy_series,
+    hour_ticks,
+    lost_load_usd_per_kwh,
+    savings,
+    usd,
+)
+from peerwatt.units import WH_PER_KWH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with any kind of colour vision tell apart.
+CARS, GRID, PV, UNMET = "#009e73", "#0072b2", "#f0c000", "#d55e00"
+PRICE, BUYERS, QUIET = "#000000", "#cc79a7", "#6b6b6b"
+WIDTH_IN = 8.0
+
+_STYLE = {
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "hatch.linewidth": 0.8,
+}
+
+
+@contextmanager
+def _canvas(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure in the house's style, whatever the user's own settings say."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", _STYLE]):
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def energy_over_day(result: DayResult) -> Figure:
+    """Energy by source in each round, the connection's limit, and what cars left without."""
+    series = energy_series(result)
+    with _canvas(4.2) as (figure, axes):
+        _bars(axes, series)
+        limit_kw = result.summary.limit_kw
+        if limit_kw is not None and series.start_s:
+            limits = result.tables["rounds"]["import_limit_wh"] / WH_PER_KWH
+            axes.step(
+                [*series.start_s, series.start_s[-1] + series.slot_s],
+                [*limits, limits[-1]],
+                where="post",
+                color=PRICE,
+                linestyle=(0, (4, 2)),
+                linewidth=1.2,
+                label=f"connection's limit, {limit_kw:g} kW",
+            )
+        axes.axhline(0, color=PRICE, linewidth=0.8)
+        axes.set_ylabel("kWh per round")
+        axes.set_title("Energy by source over the day")
+        _time_axis(axes, result, series)
+        axes.grid(axis="x", visible=False)
+        _legend_below(axes)
+        return figure
+
+
+def _bars(axes: Axes, series: EnergySeries) -> None:
+    """Sources stacked above zero; energy sold to the grid and unmet needs below."""
+    stacks = (
+        (series.grid_wh, GRID, "from the grid"),
+        (series.cars_wh, CARS, "from cars"),
+        (series.pv_wh, PV, "from the roof"),
+    )
+    bottom = [0.0] * len(series.start_s)
+    for values, colour, label in stacks:
+        if not any(values):
+            continue
+        kwh = [wh / WH_PER_KWH for wh in values]
+        axes.bar(
+            series.start_s,
+            kwh,
+            series.slot_s,
+            bottom=bottom,
+            align="edge",
+            color=colour,
+            edgecolor="white",
+            linewidth=0.3,
+            label=label,
+        )
+        bottom = [low + high for low, high in zip(bottom, kwh, strict=True)]
+    exported = dict(zip(series.start_s, series.exported_wh, strict=True))
+    below = (
+        (exported, "white", GRID, "////", "sold to the grid"),
+        (series.unmet_wh, "white", UNMET, "xxxx", "unmet, when cars leave"),
+    )
+    for by_start, face, edge, hatch, label in below:
+        if any(by_start.values()):
+            axes.bar(
+                list(by_start),
+                [-wh / WH_PER_KWH for wh in by_start.values()],
+                series.slot_s,
+                align="edge",
+                color=face,
+                edgecolor=edge,
+                hatch=hatch,
+                linewidth=0.6,
+                label=label,
+            )
+
+
+def price_over_day(result: DayResult) -> Figure:
+    """Clearing price and what buyers pay, between retail and feed-in."""
+    series = energy_series(result)
+    rounds = result.tables["rounds"]
+    lines = (
+        ("retail_ucoin_per_kwh", GRID, (0, (5, 2)), 1.2, "retail"),
+        ("feed_in_ucoin_per_kwh", QUIET, (0, (1, 1.5)), 1.4, "feed-in"),
+        ("buyer_price_ucoin_per_kwh", BUYERS, "-", 2.2, "buyers pay"),
+        ("price_ucoin_per_kwh", PRICE, "-", 1.4, "clearing price"),
+    )
+    with _canvas(3.6) as (figure, axes):
+        for column, colour, dashes, width, label in lines:
+            values, edges = _stairs(series, rounds[column].to_list())
+            axes.stairs(
+                values,
+                edges,
+                baseline=None,
+                color=colour,
+                linestyle=dashes,
+                linewidth=width,
+                label=label,
+            )
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("USD per kWh")
+        axes.set_title("Price over the day")
+        _time_axis(axes, result, series)
+        _legend_below(axes)
+        return figure
+
+
+def cost_against_baselines(result: DayResult) -> Figure:
+    """The day's cost under each rule, split into energy and what was not delivered."""
+    baselines = result.summary.baselines
+    rules = (
+        ("plug-and-charge", baselines.plug_and_charge),
+        ("best grid-only*", baselines.best_grid_only),
+        ("market", baselines.market),
+        ("optimum*", baselines.optimum),
+    )
+    lost_load = lost_load_usd_per_kwh(result)
+    unmet = [outcome.unmet_kwh * lost_load for _, outcome in rules]
+    energy = [outcome.cost_usd - part for (_, outcome), part in zip(rules, unmet, strict=True)]
+    names = [name for name, _ in rules]
+    with _canvas(2.9) as (figure, axes):
+        axes.barh(names, energy, 0.62, color=GRID, label="energy delivered")
+        axes.barh(
+            [name for name, part in zip(names, unmet, strict=True) if part],
+            [part for part in unmet if part],
+            0.62,
+            left=[low for low, part in zip(energy, unmet, strict=True) if part],
+            color="white",
+            edgecolor=UNMET,
+            hatch="xxxx",
+            linewidth=0.8,
+            label=f"not delivered, at {lost_load:.2f} USD/kWh",
+        )
+        for at, (_, outcome) in enumerate(rules):
+            text = f" {outcome.cost_usd:,.2f}  ({outcome.unmet_kwh:,.0f} kWh unmet)"
+            axes.text(max(outcome.cost_usd, energy[at], 0), at, text, va="center")
+        axes.margins(x=0.34)
+        axes.invert_yaxis()
+        axes.set_xlabel("USD for the day   (* planned with perfect foresight)")
+        axes.set_title("Cost of the day against baselines")
+        axes.grid(axis="y", visible=False)
+        _legend_below(axes)
+        return figure
+
+
+def money_that_sums_to_zero(result: DayResult) -> Figure:
+    """What each party received, less what it paid."""
+    parties = result.summary.money_ucoin.received
+    amounts = [usd(ucoin) for ucoin in parties.values()]
+    with _canvas(3.4) as (figure, axes):
+        colours = [UNMET if amount < 0 else CARS for amount in amounts]
+        axes.barh(list(parties), amounts, 0.62, color=colours)
+        axes.axvline(0, color=PRICE, linewidth=0.8)
+        for at, amount in enumerate(amounts):
+            side = "right" if amount < 0 else "left"
+            axes.text(amount, at, f" {amount:+,.2f} ".replace("-", "−"), va="center", ha=side)
+        axes.margins(x=0.18)
+        axes.invert_yaxis()
+        axes.set_xlabel("USD received (+) or paid (−)")
+        axes.set_title("Who paid and who received over the day: the sum is 0")
+        axes.grid(axis="y", visible=False)
+        return figure
+
+
+def savings_by_car(result: DayResult) -> Figure:
+    """Each car's saving against plug-and-charge, with the largest first."""
+    colours = {"buyer": BUYERS, "seller": CARS, "pv": PV}
+    labels = {"buyer": "buying cars", "seller": "selling cars", "pv": "rooftop PV"}
+    ranked = list(enumerate(savings(result)))
+    with _canvas(3.6) as (figure, axes):
+        for role, colour in colours.items():
+            mine = [(rank, each) for rank, each in ranked if each.role == role]
+            if mine:
+                axes.bar(
+                    [rank for rank, _ in mine],
+                    [usd(each.saved_ucoin) for _, each in mine],
+                    0.85,
+                    color=colour,
+                    label=labels[role],
+                )
+        axes.axhline(0, color=PRICE, linewidth=0.8)
+        axes.margins(x=0.01)
+        axes.set_xticks([])
+        axes.set_xlabel("each bar is a car, by saving")
+        axes.set_ylabel("USD saved")
+        axes.set_title("Who saved what against plug-and-charge, unmet energy counted")
+        axes.grid(axis="x", visible=False)
+        _legend_below(axes)
+        return figure
+
+
+FIGURES: dict[str, Callable[[DayResult], Figure]] = {
+    "energy_over_day": energy_over_day,
+    "price_over_day": price_over_day,
+    "cost_against_baselines": cost_against_baselines,
+    "money_that_sums_to_zero": money_that_sums_to_zero,
+    "savings_by_car": savings_by_car,
+}
+
+
+def _stairs(series: EnergySeries, prices: list[int | None]) -> tuple[list[float], list[int]]:
+    """A value for every slot from the first round to the last, NaN where there is no price."""
+    if not series.start_s:
+        return [], [0]
+    starts = range(series.start_s[0], series.start_s[-1] + series.slot_s, series.slot_s)
+    known = dict(zip(series.start_s, prices, strict=True))
+    values = [known.get(at) for at in starts]
+    nan = float("nan")
+    return [nan if v is None else usd(v) for v in values], [*starts, starts[-1] + series.slot_s]
+
+
+def _time_axis(axes: Axes, result: DayResult, series: EnergySeries) -> None:
+    """Hours of the local clock."""
+    if not series.start_s:
+        axes.set_xticks([])
+        return
+    start_s, end_s = series.start_s[0], series.start_s[-1] + series.slot_s
+    ticks = hour_ticks(start_s, end_s, result.zone, every_h=2)
+    axes.set_xticks([at for at, _ in ticks], [label for _, label in ticks])
+    axes.set_xlim(start_s, end_s)
+    axes.set_xlabel(f"local time, {result.summary.date:%A %-d %B %Y}")
+
+
+def _legend_below(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.figure.legend(loc="outside lower center", ncols=4)
