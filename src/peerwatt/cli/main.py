@@ -6,6 +6,9 @@ function, so that `peerwatt --help` loads none of numpy, polars, matplotlib or t
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +22,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+config_app = typer.Typer(help="Look at and check configuration files.", no_args_is_help=True)
+soak_app = typer.Typer(help="Long runs that look for faults.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(soak_app, name="soak")
+
+
+class MechanismName(StrEnum):
+    """How a round is cleared."""
+
+    WELFARE = "welfare"
+    UNIFORM = "uniform"
+
+
+class SiteName(StrEnum):
+    """Whose charging sessions come with peerwatt."""
+
+    JPL = "jpl"
+    CALTECH = "caltech"
 
 
 def _print_version(wanted: bool) -> None:
@@ -39,6 +60,115 @@ def _root(
     """Holds the options that stand before a command."""
 
 
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; a new one beside you if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is assumed: who sells.")] = 1,
+) -> None:
+    """A real day at a charging hub, with three lies in it, run, settled and verified."""
+    from peerwatt.cli.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@app.command()
+def day(
+    out: Annotated[Path, typer.Option(help="Folder for the results; must not exist yet.")],
+    date: Annotated[str | None, typer.Option(help="Local date, such as 2019-08-21.")] = None,
+    sessions: Annotated[
+        Path | None, typer.Option(help="Charging sessions as CSV; those of the site if left out.")
+    ] = None,
+    site: Annotated[SiteName | None, typer.Option(help="Whose sessions.")] = None,
+    mechanism: Annotated[MechanismName | None, typer.Option(help="How rounds clear.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of assumptions.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is assumed.")] = None,
+) -> None:
+    """One day of real charging sessions on the market, in a folder that `verify` can check."""
+    from peerwatt.cli.day import run_day
+    from peerwatt.simulation.config import load
+
+    chosen = load(config, site=site, date=date, mechanism=mechanism, seed=seed)
+    run_day(chosen, sessions, out)
+
+
+@app.command()
+def verify(
+    what: Annotated[Path, typer.Argument(help="A run's folder, or a receipt's file.")],
+    trusted_head: Annotated[
+        str | None, typer.Option(help="Id (hex) of a block that you have from elsewhere.")
+    ] = None,
+    witness: Annotated[
+        str | None, typer.Option(help="Key (hex) of a member whose co-signature you trust.")
+    ] = None,
+) -> None:
+    """Check a run or a receipt without believing it; exit 1 where something does not hold."""
+    from peerwatt.cli.verify import run_verify
+
+    if not run_verify(what, trusted_head, witness):
+        raise typer.Exit(1)
+
+
+@app.command()
+def receipt(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.")],
+    order: Annotated[str, typer.Argument(help="An order's id (hex), or how it begins.")],
+    out: Annotated[Path | None, typer.Option(help="File for the receipt.")] = None,
+) -> None:
+    """Write what proves one order's settlement to a stranger; `verify` checks it alone."""
+    from peerwatt.cli.verify import write_receipt
+
+    write_receipt(folder, order, out)
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="YAML file of assumptions.")]) -> None:
+    """Say whether a configuration can be used; the first wrong key is named."""
+    from peerwatt.simulation.config import load
+
+    chosen = load(file)
+    typer.echo(f"{file}: good, for {chosen.site} on {chosen.date}")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of configuration files."""
+    import json
+
+    from peerwatt.simulation.config import schema
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+@config_app.command("default")
+def config_default() -> None:
+    """Print the default configuration, to start one's own from."""
+    from importlib.resources import files
+
+    text = (files("peerwatt") / "data" / "hub-day.yaml").read_text(encoding="utf-8")
+    typer.echo(text, nl=False)
+
+
+@soak_app.command("days")
+def soak_days(
+    sample: Annotated[int, typer.Option(min=1, help="How many random days.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of days.")] = 1,
+) -> None:
+    """Random days of both sites on each mechanism: accounts must close, `verify` must pass."""
+    from peerwatt.cli.soak import run_days
+
+    if not run_days(sample, seed):
+        raise typer.Exit(1)
+
+
 def main() -> None:
-    """Runs the command that the process was started with."""
-    app()
+    """Runs the command that the process was started with; bad input is one line and exit 2."""
+    try:
+        app()
+    except ValueError as error:
+        typer.echo(f"peerwatt: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("peerwatt: stopped", err=True)
+        sys.exit(130)

@@ -6,6 +6,7 @@ into a block, where the contracts refuse them on record.
 
 from __future__ import annotations
 
+import numpy as np
 from msgspec.structs import replace
 
 from peerwatt.agents.signer import Signer
@@ -22,6 +23,7 @@ from peerwatt.records.transactions import (
     Transaction,
     decode_message,
 )
+from peerwatt.simulation.founding import SETUP_LEAD_S
 from peerwatt.simulation.timetable import ORDER_LEAD_S, REPORT_LAG_S
 from peerwatt.simulation.world import World
 from peerwatt.units import S_PER_H, UCOIN_PER_COIN
@@ -36,11 +38,17 @@ class AttackedWorld(World):
     """The same day with three lies in it: a replayed order and an order without the coins for it
     in the round of noon, a forged reading of the first seller that delivers after it."""
 
+    _forged = False
+
+    @property
+    def _noon(self) -> int:
+        """The slot that begins at noon."""
+        return int(np.argmax(self.day.local_hour == NOON_H))
+
     def tempt(self) -> None:
         """Prepare the lies, before the day begins: a guest comes to a port of its own."""
         until_s = self.day.start_s
-        self._noon = int(self.day.local_hour.searchsorted(NOON_H))
-        self._forged = False
+        self.tick(until_s - SETUP_LEAD_S)
         operator = self.members["aggregator"]
         self._guest = Signer(self.keys.wallet(PORT), self.host)
         authority, wallet = self.keys.key("registration-authority"), self._guest.key.public
@@ -56,6 +64,7 @@ class AttackedWorld(World):
             discharge_limit_w=0,
         )
         operator.send(CheckIn, valid_until_s=until_s, site=self.day.site, port=PORT, wallet=wallet)
+        self.seal(until_s - SETUP_LEAD_S)
 
     def seal(self, time_s: int) -> Block:
         """Lies go last into the block of their time, past admission."""

@@ -58,22 +58,19 @@ class DayRun:
         self.tables["refused"] = frame("refused", refused)
         self.summary = summary_of(self.config, self.day, world.host, self.tables, yardsticks)
 
-    def write(self, out: Path) -> None:
-        """Everything in one folder, signed by the site's operator; nothing where that fails."""
+    def write(self, folder: RunFolder) -> None:
+        """Everything into an open run folder, signed by the site's operator."""
         from peerwatt.reporting.day_page import write_day_report
 
-        with RunFolder(out) as run:
-            started_s = time.perf_counter()
-            run.write_json("config.json", self.config.model_dump(mode="json"))
-            run.write_json("summary.json", self.summary)
-            for name, table in self.tables.items():
-                run.write_table(f"{name}.parquet", table)
-            self.world.host.export(run.path_of(LEDGER))
-            write_day_report(run, self.summary, self.tables)
-            self.timings_s["report"] = time.perf_counter() - started_s
-            rounded = {name: round(seconds, 3) for name, seconds in self.timings_s.items()}
-            run.write_json("timings.json", rounded, signed=False)
-            run.finish(self.world.keys.key("aggregator"), self.world.keys.chain_id)
+        folder.write_json("config.json", self.config.model_dump(mode="json"))
+        folder.write_json("summary.json", self.summary)
+        for name, table in self.tables.items():
+            folder.write_table(f"{name}.parquet", table)
+        self.world.host.export(folder.path_of(LEDGER))
+        self._timed("report", lambda: write_day_report(folder, self.summary, self.tables))
+        rounded = {name: round(seconds, 3) for name, seconds in self.timings_s.items()}
+        folder.write_json("timings.json", rounded, signed=False)
+        folder.finish(self.world.keys.key("aggregator"), self.world.keys.chain_id)
 
     def _timed(self, name: str, work: Callable[[], T]) -> T:
         started_s = time.perf_counter()

@@ -80,6 +80,8 @@ class World:
         end_s = int(self.day.slot_start_s[-1]) + self.day.slot_s + SETTLE_LAG_S
         self.tick(end_s)
         self.seal(end_s)
+        # An empty block last: its header proves all that came before.
+        self.seal(end_s)
 
     def order(self, slot: int) -> None:
         """Who is gone checks out, who has come checks in, and all who are there may order."""
