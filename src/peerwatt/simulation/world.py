@@ -39,7 +39,7 @@ from peerwatt.simulation.timetable import (
     REPORT_LAG_S,
     SETTLE_LAG_S,
 )
-from peerwatt.site_gateway.dispatch import STEP_S, Dispatch, Slot, targets_of
+from peerwatt.site_gateway.dispatch import Dispatch, Slot, targets_of
 from peerwatt.site_gateway.report import read_meters, report_readings
 from peerwatt.units import S_PER_H
 
@@ -118,10 +118,13 @@ class World:
         self.hub.begin_slot(
             import_limit_w=limits.import_limit_w, export_limit_w=limits.export_limit_w
         )
-        dispatch = Dispatch(self.hub.points, targets_of(self.awards(slot)), limits)
-        for now_s in range(start_s, end_s, STEP_S):
-            dispatch.steer(now_s)
-            self.hub.advance(min(STEP_S, end_s - now_s))
+        announced = {visit.signer.key.public: visit.arrival_s for visit in self.visits}
+        dispatch = Dispatch(self.hub.points, targets_of(self.awards(slot), announced), limits)
+        now_s = start_s
+        while now_s < end_s:
+            until_s = dispatch.steer(now_s)
+            self.hub.advance(until_s - now_s)
+            now_s = until_s
         ports = dispatch.ports_to_report()
         self.readings[slot] = read_meters(
             self.hub.points, self.hub.main_meter, ports, start_s=start_s, end_s=end_s
