@@ -90,6 +90,7 @@ class World:
         self._check_out(now_s)
         announced = self.config.planning.arrivals == "announced"
         self._check_in(now_s, now_s + ORDER_LEAD_S + self.day.slot_s if announced else now_s + 1)
+        self._tell_limits()
         outlook = self._outlook(slot)
         round_id = self._round_id(slot)
         there = [visit for visit in self.visits if visit.present]
@@ -186,6 +187,13 @@ class World:
             import_limit_w=int(record.import_limit_wh * hours),
             export_limit_w=int(record.export_limit_wh * hours),
         )
+
+    def _tell_limits(self) -> None:
+        """A plugged car tells its agent what it can take: less and less as it fills."""
+        for visit in self.visits:
+            point = self.hub.points[visit.port]
+            if isinstance(visit.agent, ChargingCar) and point.wallet == visit.signer.key.public:
+                visit.agent.charge_limit_w = point.charge_limit_w
 
     def _check_out(self, now_s: int) -> None:
         operator = self.members["aggregator"]
