@@ -135,18 +135,19 @@ class EmbeddedHost(Replica):
             )
         if len(self._waiting) >= MAX_PENDING:
             return Receipt(transaction_id=transaction_id, reason=Reason.TOO_MANY, field="pending")
+        context = self._context if self._waiting else self._opening_context((transaction,))
         effects = Overlay(self._checked)
-        receipt = self._ledger.check_tx(effects, self._context, transaction)
+        receipt = self._ledger.check_tx(effects, context, transaction)
         if receipt.ok:
             effects.merge_into(self._checked)
-            self._follow_clock((transaction,))
+            self._context = context
         return receipt
 
-    def _follow_clock(self, transactions: Sequence[bytes]) -> None:
-        """Check at the market time of a block with these transactions: a tick moves it."""
+    def _opening_context(self, transactions: Sequence[bytes]) -> BlockContext:
+        """The context of a block that starts with these transactions: a tick moves the clock."""
         time_s = self._ledger.market_time_s(self._checked, self.block_time_s, transactions)
-        if time_s > self._context.market_time_s:
-            self._context = self._context_at(time_s)
+        same = time_s == self._context.market_time_s
+        return self._context if same else self._context_at(time_s)
 
     def _context_at(self, market_time_s: int) -> BlockContext:
         return BlockContext(
@@ -161,7 +162,7 @@ class EmbeddedHost(Replica):
         still, self._waiting = self._waiting, {}
         self._checked = Overlay(self._state)
         self._context = self._context_at(0)
-        self._follow_clock(())
+        self._context = self._opening_context(())
         for transaction_id, waiting in still.items():
             self._admit(transaction_id, waiting.transaction)
 

@@ -113,6 +113,9 @@ class View(Protocol):
     def prove_item(self, name: str, scope: bytes, key: bytes) -> ProvedItem:
         """An entry of a sealed tree, or its absence, with proof; ValueError if there is no tree."""
 
+    def sealed(self, name: str, scope: bytes) -> Sequence[tuple[bytes, bytes]]:
+        """All entries (id, bytes) of a sealed tree, ascending; empty where none was sealed."""
+
     def receipt(self, name: str, round_id: bytes, key: bytes) -> ReceiptBundle:
         """An entry of a round's sealed tree, or its absence, with all that proves it to a stranger.
 

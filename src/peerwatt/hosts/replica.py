@@ -22,7 +22,7 @@ from peerwatt.records.chain import (
     size_problem,
     transactions_root,
 )
-from peerwatt.records.codec import decode, digest, encode
+from peerwatt.records.codec import CodecError, R, decode, digest, encode
 from peerwatt.records.market import Round
 from peerwatt.records.members import Genesis
 from peerwatt.records.merkle import EMPTY_ROOT, leaf_hash
@@ -147,10 +147,7 @@ class Replica:
 
     def result(self, height: int) -> BlockResult:
         """What a block did; ValueError if there is no such block."""
-        data = self._store.result(height)
-        if data is None:
-            raise ValueError(f"height: there is no block {height}, the last is {self.height}")
-        return decode(data, BlockResult)
+        return self._decoded(height, self._store.result(height), BlockResult)
 
     def receipts(self, height: int) -> tuple[Receipt, ...]:
         """The receipts of record of a block."""
@@ -164,10 +161,15 @@ class Replica:
 
     def block(self, height: int) -> Block:
         """A block; ValueError if there is no such height."""
-        data = self._store.block(height)
+        return self._decoded(height, self._store.block(height), Block)
+
+    def _decoded(self, height: int, data: bytes | None, record_type: type[R]) -> R:
         if data is None:
             raise ValueError(f"height: there is no block {height}, the last is {self.height}")
-        return decode(data, Block)
+        try:
+            return decode(data, record_type)
+        except CodecError as error:
+            raise StoreError(f"{self._store.name}: damaged at block {height} ({error})") from None
 
     def accept(self, block: Block) -> BlockResult:
         """Check a block that another made, execute and keep it.
@@ -177,6 +179,8 @@ class Replica:
         """
         signed = block.signed_header
         header, height = signed.header, self.height + 1
+        if header.context.height != height:
+            raise BlockRefused(height, "height", f"is {header.context.height}, must be {height}")
         if problem := size_problem(block.transactions):
             raise BlockRefused(height, "transactions", problem)
         expected = self._next_header(
@@ -343,7 +347,6 @@ def _parts(header: Header) -> list[tuple[str, Any]]:
     context = header.context
     return [
         ("chain_id", header.chain_id),
-        ("height", context.height),
         ("previous_block_id", context.previous_block_id),
         ("transactions_root", header.transactions_root),
         ("app_hash", header.app_hash),

@@ -86,9 +86,6 @@ class Store:
         """Lock the file for good, then see what it is; make the tables where it is new."""
         run = self._db.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
-        run("BEGIN IMMEDIATE")
         (application,) = run("PRAGMA application_id").fetchone()
         (written,) = run("PRAGMA user_version").fetchone()
         (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
@@ -99,6 +96,9 @@ class Store:
                 f"{self.name}: written in format {written}, newer than {FORMAT}, the newest that "
                 "this version knows"
             )
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("BEGIN IMMEDIATE")
         if not tables:
             for statement in _TABLES.split(";")[:-1]:
                 run(statement)
@@ -111,7 +111,7 @@ class Store:
         """Turn SQLite's errors into one line, and leave no transaction open after any error."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._roll_back()
             raise StoreError(f"{self.name}: {_why(error)}") from None
         except BaseException:
@@ -140,7 +140,21 @@ class Store:
     def commit(
         self, tip: Tip, rows: Iterable[Row], sealed: dict[Slot, Items], kept: KeptBlock | None
     ) -> None:
-        """Keep a block (none at genesis) and all that it changed, whole or not at all."""
+        """Keep a block (none at genesis) and all that it changed, whole or not at all.
+
+        Raises:
+            StoreError: it could not be kept; nothing changed.
+        """
+        try:
+            self._commit(tip, rows, sealed, kept)
+        except StoreError:
+            # SQLite can report an interruption of a COMMIT that has taken effect.
+            if self.tip() != tip:
+                raise
+
+    def _commit(
+        self, tip: Tip, rows: Iterable[Row], sealed: dict[Slot, Items], kept: KeptBlock | None
+    ) -> None:
         written, gone = [], []
         for row in rows:
             if row.value is None:
@@ -214,9 +228,13 @@ class Store:
             return self._db.execute(query, values).fetchall()
 
 
-def _why(error: sqlite3.Error) -> str:
+def _why(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "damaged, or not a peerwatt ledger (text that is none)"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "in use by another process"
+    # A damaged file's own bytes can stand in the message.
+    text = "".join(each if each.isprintable() else "?" for each in str(error))
     damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return f"damaged, or not a peerwatt ledger ({error})" if damaged else str(error)
+    return f"damaged, or not a peerwatt ledger ({text})" if damaged else text

@@ -7,7 +7,6 @@ without a trusted head or a witness says so.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -104,8 +103,9 @@ def verify_bundle(
     """
     findings = [*_entry_findings(bundle), *_chain_findings(bundle)]
     if proposer is not None:
-        signed = {bundle.head.header.context.proposer, bundle.round.header.header.context.proposer}
-        findings.append(_finding(signed == {proposer}, f"the proposer is {_short(proposer)}"))
+        signers = [each.header.context.proposer for each in (bundle.head, bundle.round.header)]
+        text = f"the proposer is {_short(proposer)}"
+        findings.append(_finding(signers == [proposer, proposer], text))
     return findings + _anchor_findings(bundle, trusted_head, witness)
 
 
@@ -146,8 +146,7 @@ def _round_of(value: bytes | None) -> Round | None:
 
 
 def _round_name(record: Round) -> str:
-    start = datetime.fromtimestamp(record.slot_start_s, UTC)
-    return f"the round of {record.site} at {start:%Y-%m-%d %H:%M} UTC"
+    return f"the round of {record.site} at unix time {record.slot_start_s}"
 
 
 def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:

@@ -35,7 +35,7 @@ class HashTree:
 
     def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
         self._levels = [list(leaf_hashes)]
-        self._changed: set[int] = set()
+        self._changed: dict[int, None] = {}
         self._changed_from = 0
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class HashTree:
     def replace(self, index: int, hashed: bytes) -> None:
         """Change one leaf hash."""
         self._levels[0][index] = hashed
-        self._changed.add(index)
+        self._changed[index] = None
 
     def replace_from(self, index: int, hashes: Sequence[bytes]) -> None:
         """Put these leaf hashes in the place of all from `index` on."""
@@ -106,7 +106,7 @@ class HashTree:
                 self._levels.append([])
             nodes = self._levels[level]
             first, last = first >> 1, size >> 1
-            changed = {at for at in {child >> 1 for child in changed} if at < first}
+            changed = {child >> 1: None for child in changed if child >> 1 < first}
             for at in changed:
                 nodes[at] = sha256(b"\1" + below[2 * at] + below[2 * at + 1]).digest()
             pairs = zip(below[2 * first : 2 * last : 2], below[2 * first + 1 :: 2], strict=False)
@@ -115,7 +115,7 @@ class HashTree:
                 nodes.append(below[-1])
             size = len(nodes)
         del self._levels[level + 1 :]
-        self._changed, self._changed_from = set(), len(self)
+        self._changed, self._changed_from = {}, len(self)
 
 
 def _split(size: int) -> int:
@@ -156,7 +156,7 @@ class MerkleMap:
     def _place(self, before: Mapping[bytes, bytes | None]) -> None:
         """Bring keys and tree in line with the hashes, where `before` says what has changed."""
         added = [key for key, old in before.items() if old is None]
-        removed = {key for key in before if key not in self._values}
+        removed = {key: None for key in before if key not in self._values}
         first = len(self._keys)
         if added or removed:
             first = bisect_left(self._keys, min([*added, *removed]))
