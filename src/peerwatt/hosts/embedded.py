@@ -5,7 +5,6 @@ Knows the records, the store and, by constructor, a ledger. Time comes from who 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +71,7 @@ class EmbeddedHost(Replica):
         self._max_bytes = min(max_block_bytes, MAX_BLOCK_BYTES)
         self._waiting: dict[bytes, _Waiting] = {}
         self._recorded: dict[bytes, Receipt] = {}
-        self._refused: deque[Receipt] = deque(maxlen=MAX_REFUSED_KEPT)
+        self._refused: dict[bytes, Receipt] = {}
         self._checked = Overlay(self._state)
         self._context = self._context_at(0)
         self._recall()
@@ -93,13 +92,13 @@ class EmbeddedHost(Replica):
     def _record(self, result: BlockResult) -> None:
         for receipt in result.receipts:
             self._recorded.setdefault(receipt.transaction_id, receipt)
-        while len(self._recorded) > MAX_RECORDED_KEPT:
-            del self._recorded[next(iter(self._recorded))]
+        _trim(self._recorded, MAX_RECORDED_KEPT)
 
     @property
     def refused(self) -> tuple[Receipt, ...]:
-        """Receipts of what was refused at admission, in order; local, and on no record."""
-        return tuple(self._refused)
+        """The last answer to each transaction that admission refused and has not let in since, in
+        order; local, and on no record."""
+        return tuple(self._refused.values())
 
     @property
     def pending(self) -> int:
@@ -121,10 +120,12 @@ class EmbeddedHost(Replica):
 
     def _admit(self, transaction_id: bytes, transaction: bytes) -> Receipt:
         receipt = self._check(transaction_id, transaction)
+        self._refused.pop(transaction_id, None)
         if receipt.ok:
             self._waiting[transaction_id] = _Waiting(transaction, receipt)
         else:
-            self._refused.append(receipt)
+            self._refused[transaction_id] = receipt
+            _trim(self._refused, MAX_REFUSED_KEPT)
         return receipt
 
     def _check(self, transaction_id: bytes, transaction: bytes) -> Receipt:
@@ -225,3 +226,9 @@ class EmbeddedHost(Replica):
             return False
         empty = self.result(self.height) == BlockResult(receipts=())
         return empty and self.head.header.app_hash == self.app_hash
+
+
+def _trim(receipts: dict[bytes, Receipt], most: int) -> None:
+    """Forget the oldest beyond a number."""
+    while len(receipts) > most:
+        del receipts[next(iter(receipts))]

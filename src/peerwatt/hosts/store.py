@@ -161,6 +161,7 @@ class Store:
                 gone.append(row[:3])
             else:
                 written.append(row)
+        written.sort()  # neighbours in the file are then written together
         trees = [(name, scope, encode(items)) for (name, scope), items in sealed.items()]
         run, run_all = self._db.execute, self._db.executemany
         with self._checked():

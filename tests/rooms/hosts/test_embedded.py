@@ -92,8 +92,10 @@ def test_what_was_refused_is_checked_again_when_resubmitted() -> None:
     host = new_host()
     early = toy.move(1, 1, 2, 100)
     assert host.submit(early).reason == Reason.WRONG_NONCE
+    assert [each.transaction_id for each in host.refused] == [digest(early)]
     host.submit(toy.move(1, 0, 2, 100))
     assert host.submit(early).ok
+    assert host.refused == ()
     host.seal(1)
     assert units(host, 2) == 1200
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import toy_ledger as toy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from peerwatt.hosts.embedded import EmbeddedHost
@@ -82,6 +84,43 @@ def test_a_replay_goes_into_a_store(tmp_path: Path) -> None:
         assert Replica(toy, store, toy.genesis()).head == host.head
 
 
+MOVE = st.builds(
+    toy.move, st.integers(1, 3), st.integers(0, 3), st.integers(0, 4), st.integers(0, 1500)
+)
+ACTION = st.one_of(
+    st.tuples(st.just("submit"), MOVE),
+    st.tuples(st.just("seal"), st.lists(MOVE | st.binary(max_size=3), max_size=2)),
+    st.tuples(st.just("reopen"), st.none()),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(ACTION, max_size=30))
+def test_any_run_replays_and_keeps_every_unit(actions: list[tuple[str, Any]]) -> None:
+    store = Store(None)
+    host = EmbeddedHost(toy, store, KEY, toy.genesis())
+    for action, what in actions:
+        if action == "submit":
+            assert host.submit(what) == host.submit(what)
+        elif action == "seal":
+            waiting = host.pending
+            block = host.seal(host.height, what)
+            assert len(block.transactions) == waiting + len(what)
+            assert all(receipt.ok for receipt in host.receipts(host.height)[:waiting])
+        else:
+            host = EmbeddedHost(toy, store, KEY, toy.genesis())
+    blocks = range(1, host.height + 1)
+    transactions = [each for height in blocks for each in host.block(height).transactions]
+    receipts = [each for height in blocks for each in host.receipts(height)]
+    accepted = [each for each, receipt in zip(transactions, receipts, strict=True) if receipt.ok]
+    burned = sum(each.units for each in map(toy.read, accepted) if each.to == toy.SEALS)
+    assert len(accepted) == len(set(accepted))
+    assert sum(account.free_ucoin for _, account in host.items("accounts")) == 8000 - burned
+    replica = replay_blocks(toy.genesis(), blocks_of(host), toy)
+    assert (replica.app_hash, replica.head) == (host.app_hash, host.head)
+    assert replica.items("accounts") == host.items("accounts")
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
@@ -102,7 +141,7 @@ def test_any_changed_byte_is_found(exported: Path, tmp_path: Path) -> None:
     rng = random.Random(11)
     for name in FILES:
         content = (exported / name).read_bytes()
-        for at in range(len(content)):
+        for at in range(rng.randrange(3), len(content), 3):
             changed = bytearray(content)
             changed[at] ^= 1 << rng.randrange(8)
             folder = copy_with(exported, tmp_path, name, bytes(changed))

@@ -80,6 +80,10 @@ def move(signer: int, nonce: int, to: int, units: int) -> bytes:
     return encode(Move(signer=key(signer), nonce=nonce, to=key(to), units=units))
 
 
+def read(transaction: bytes) -> Move:
+    return decode(transaction, Move)
+
+
 def genesis(chain_id: str = "sim-toy") -> bytes:
     return encode(
         Genesis(
