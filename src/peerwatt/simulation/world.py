@@ -138,7 +138,7 @@ class World:
         now_s = end_s + REPORT_LAG_S
         self.tick(now_s)
         operator = self.members["aggregator"]
-        if self.awards(slot):
+        if self.host.get("rounds", self._round_id(slot)).clearing is not None:
             report = report_readings(
                 self.readings[slot],
                 registered={port: self.keys.meter(port).public for port in self.readings[slot]},
