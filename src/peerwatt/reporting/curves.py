@@ -69,7 +69,7 @@ def demand_wh(market_round: dict[str, Any], buys: polars.DataFrame, price: Float
         elastic = np.minimum((most - least) * above // width, most - least)
     wanted = np.where(price <= low, most, least + np.where(price >= high, 0, elastic))
     exported = np.where(price <= grid_buys_at, market_round["export_limit_wh"], 0)
-    total: Floats = np.where(price <= lost_load, wanted.sum(axis=0) + exported, 0)
+    total: Floats = np.where(price <= lost_load, wanted.sum(axis=0), 0) + exported
     return total
 
 

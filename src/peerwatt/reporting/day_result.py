@@ -62,8 +62,7 @@ class Energy(Part):
 
 
 class Money(Part):
-    """The day's money in ucoin. Buyers' payments and penalties are what was paid; the others are
-    what was received, negative where the site's operator or the supplier paid."""
+    """The day's money in ucoin, seen from the parties: received above zero, paid below."""
 
     paid_by_buyers: int
     received_by_sellers: int
@@ -75,11 +74,11 @@ class Money(Part):
     sum: int
 
     @property
-    def received(self) -> dict[str, int]:
-        """What each party received, less what it paid; the rows add up to `sum`."""
+    def parties(self) -> dict[str, int]:
+        """Every part but the sum, by its name for people."""
         return {
-            "Buyers": -self.paid_by_buyers,
-            "Penalties for shortfalls": -self.penalties,
+            "Buyers": self.paid_by_buyers,
+            "Penalties for shortfalls": self.penalties,
             "Sellers": self.received_by_sellers,
             "Supplier of the grid's energy": self.supplier,
             "Fees: network, platform, levy": self.fees,
@@ -194,7 +193,7 @@ def read_result(summary: Mapping[str, Any], tables: Mapping[str, polars.DataFram
         raise DayResultError(
             f"summary: energy_wh: sources are {energy.sources} Wh, uses {energy.uses} Wh"
         )
-    total = sum(money.received.values())
+    total = sum(money.parties.values())
     if total or money.sum:
         raise DayResultError(f"summary: money_ucoin: adds up to {total}, sum says {money.sum}")
     return DayResult(read, conform(tables))

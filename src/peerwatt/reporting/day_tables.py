@@ -1,13 +1,13 @@
 """The tables of a hub day: their columns, what each holds, and a check that they are all there.
 
-Knows names, types and units. Knows no rules. Whoever makes a day's tables builds them with
-`frame`, so that a table without rows, or a column without values, keeps its types.
+Knows names, types and units. Knows no rules. A column may hold nothing where there is nothing to
+say: no price in a void round, no metered energy of an award that was not settled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars
@@ -41,6 +41,7 @@ ROUNDS: Columns = {
     "operator_ucoin": (INT, "to the site's operator; negative: it bore a loss"),
     "fees_ucoin": (INT, "network, platform and levy"),
     "pot_ucoin": (INT, "kept by the market's pot"),
+    "flags": (INT, "bits of records.market.Flag"),
     "pv_wh": (INT, "part of sold_wh that came from the roof"),
 }
 
@@ -141,30 +142,6 @@ DAY_TABLES: dict[str, Columns] = {
 
 class TablesError(ValueError):
     """A day's tables that lack something: one line that names the table and the column."""
-
-
-def frame(table: str, rows: Iterable[Mapping[str, Any]]) -> polars.DataFrame:
-    """A day's table from rows by column name; raises TablesError where a row does not fit."""
-    import polars as pl
-
-    columns = DAY_TABLES[table]
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    for at, row in enumerate(rows):
-        odd = min(row.keys() ^ columns.keys(), default=None)
-        if odd is not None:
-            why = "missing" if odd in columns else "not one of the table's"
-            raise TablesError(f"{table}: row {at}: column {odd} is {why}")
-        for name, value in row.items():
-            values[name].append(value)
-    try:
-        return pl.DataFrame(
-            [
-                pl.Series(name, values[name], dtype=getattr(pl, kind), strict=True)
-                for name, (kind, _) in columns.items()
-            ]
-        )
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
-        raise TablesError(f"{table}: {str(error).splitlines()[0]}") from None
 
 
 def conform(tables: Mapping[str, polars.DataFrame]) -> dict[str, polars.DataFrame]:

@@ -199,7 +199,7 @@ def cost_against_baselines(result: DayResult) -> Figure:
 
 def money_that_sums_to_zero(result: DayResult) -> Figure:
     """What each party received, less what it paid."""
-    parties = result.summary.money_ucoin.received
+    parties = result.summary.money_ucoin.parties
     amounts = [usd(ucoin) for ucoin in parties.values()]
     with _canvas(3.4) as (figure, axes):
         colours = [UNMET if amount < 0 else CARS for amount in amounts]

@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from peerwatt.reporting.day_tables import DAY_TABLES, frame
+from peerwatt.reporting.day_tables import DAY_TABLES
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from made_up_day import Row, trade_a_day
+from made_up_day import Row, frame, trade_a_day
 
 
 @dataclass
@@ -127,11 +127,11 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
             "losses": total["site_loss_wh"],
         },
         "money_ucoin": {
-            "paid_by_buyers": total["paid_ucoin"],
+            "paid_by_buyers": -total["paid_ucoin"],
             "received_by_sellers": total["received_ucoin"],
             "supplier": total["supplier_ucoin"],
             "fees": total["fees_ucoin"],
-            "penalties": total["penalty_ucoin"],
+            "penalties": -total["penalty_ucoin"],
             "site_operator": total["operator_ucoin"],
             "pot": total["pot_ucoin"],
             "sum": 0,

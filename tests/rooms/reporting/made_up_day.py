@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from peerwatt.contracts.auction import Book, clear
 from peerwatt.contracts.clearing import award, price
@@ -355,3 +356,10 @@ def _settle_cars(cars: list[Car], rng: np.random.Generator) -> None:
             - row["received_ucoin"]
             + row["own_cost_ucoin"]
         )
+
+
+def frame(table: str, rows: list[Row]) -> pl.DataFrame:
+    """A day's table, its types kept where it has no rows."""
+    columns = DAY_TABLES[table]
+    schema = {name: getattr(pl, kind) for name, (kind, _) in columns.items()}
+    return pl.DataFrame(rows, schema=schema, orient="row")

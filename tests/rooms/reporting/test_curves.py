@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_day import frame
 
 from peerwatt.contracts.auction import demand_wh as ledger_demand_wh
 from peerwatt.contracts.auction import supply_wh as ledger_supply_wh
 from peerwatt.records.market import BuyOrder, SellOrder
 from peerwatt.reporting.curves import demand_wh, round_curves, supply_wh
-from peerwatt.reporting.day_tables import DAY_TABLES, frame
+from peerwatt.reporting.day_tables import DAY_TABLES
 
 LOST_LOAD = 500_000
 Row = dict[str, Any]

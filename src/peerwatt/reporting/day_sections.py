@@ -1,0 +1,258 @@
+"""The tables and short texts of a day's page, section by section.
+
+Knows a day's result and the small pieces of HTML. Knows neither the page around it nor the
+charts that a script draws.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peerwatt.reporting.day_result import DayResult, Outcome
+from peerwatt.reporting.day_series import clock, lost_load_usd_per_kwh, short_name, usd
+from peerwatt.reporting.day_words import count, dollars, kwh, signed_dollars
+from peerwatt.reporting.page_parts import (
+    Html,
+    diverging_bar,
+    listing,
+    pairs,
+    paragraphs,
+    show,
+    stacked_bar,
+    table,
+)
+from peerwatt.units import WH_PER_KWH
+
+RULES = (
+    ("plug_and_charge", "Plug-and-charge", "each car at full power from arrival"),
+    ("best_grid_only", "Best grid-only", "perfect foresight, no car sells"),
+    ("market", "Market", "this run: round by round, without foresight"),
+    ("optimum", "Optimum", "perfect foresight, cars sell: the bound"),
+)
+
+
+def key_figures(result: DayResult) -> Html:
+    """Four numbers to take along."""
+    baselines, energy = result.summary.baselines, result.summary.energy_wh
+    plug = baselines.plug_and_charge
+    captured = result.summary.captured
+    share = energy.from_cars / energy.sources if energy.sources else 0.0
+    figures = (
+        ("Cost of the day", dollars(baselines.market.cost_usd), f"not {dollars(plug.cost_usd)}"),
+        ("Need not met", kwh(energy.unmet), f"not {kwh(plug.unmet_kwh * WH_PER_KWH)}"),
+        ("From cars", kwh(energy.from_cars), f"{share:.0%} of all energy"),
+        (
+            "Saving captured",
+            "–" if captured is None else f"{captured:.0%}",
+            "of what foresight could save",
+        ),
+    )
+    return pairs(
+        (
+            (name, Html(f"{show(value)}<small>{show(note)}</small>"))
+            for name, value, note in figures
+        ),
+        "figures",
+    )
+
+
+def dropped_rows(result: DayResult) -> Html:
+    """What became of the rows of the session file."""
+    sessions = result.summary.sessions
+    used = sessions.rows_read - sum(sessions.dropped.values())
+    reasons = [f"{reason}: {number:,}" for reason, number in sorted(sessions.dropped.items())]
+    return Html(
+        f"<details><summary>{used:,} of {sessions.rows_read:,} rows of the session file were "
+        f"used</summary>{listing(reasons)}</details>"
+    )
+
+
+def baselines_table(result: DayResult) -> Html:
+    """The market between what happens without control and what nobody can beat."""
+    baselines, lost_load = result.summary.baselines, lost_load_usd_per_kwh(result)
+    outcomes: list[tuple[str, str, Outcome]] = [
+        (name, note, getattr(baselines, key)) for key, name, note in RULES
+    ]
+    whole = max([outcome.cost_usd for _, _, outcome in outcomes] + [0.01])
+    plug_usd = baselines.plug_and_charge.cost_usd
+    rows = []
+    for name, note, outcome in outcomes:
+        unmet_usd = outcome.unmet_kwh * lost_load
+        bar = stacked_bar((("energy", outcome.cost_usd - unmet_usd), ("unmet", unmet_usd)), whole)
+        saved = plug_usd - outcome.cost_usd
+        rows.append(
+            [
+                Html(f"{show(name)}<small>{show(note)}</small>{bar}"),
+                dollars(outcome.cost_usd),
+                "–" if outcome is baselines.plug_and_charge else dollars(saved),
+                f"{outcome.unmet_kwh:,.1f}",
+                f"{outcome.grid_kwh:,.1f}",
+                f"{outcome.cars_kwh:,.1f}",
+            ]
+        )
+    caption = Html(
+        '<span class="swatch grid"></span>energy delivered &ensp; <span class="swatch unmet">'
+        f"</span>not delivered, at {dollars(lost_load)} a kWh"
+    )
+    head = ["Rule", "Cost", "Saved", "Unmet, kWh", "From grid, kWh", "From cars, kWh"]
+    note = (
+        "Cost counts what was used up: the grid's energy at the tariff, the selling cars' refill "
+        "and wear, and unmet need. The plans assume ideal batteries and lossless wires."
+    )
+    shown = table(head, rows, numbers=range(1, 6), caption=caption, marked=[2])
+    return Html(shown + paragraphs([note]))
+
+
+def energy_balance(result: DayResult) -> Html:
+    """Sources equal uses, to the Wh."""
+    energy = result.summary.energy_wh
+    sources = f"{kwh(energy.from_grid)} from the grid, {kwh(energy.from_cars)} from cars"
+    if energy.from_pv:
+        sources += f", {kwh(energy.from_pv)} from the roof"
+    uses = [f"{kwh(energy.needed - energy.unmet)} charged"]
+    if energy.sold_to_grid:
+        uses.append(f"{kwh(energy.sold_to_grid)} sold to the grid")
+    uses.append(f"{kwh(energy.losses)} lost in the site")
+    rounds, orders = result.summary.rounds, result.summary.orders
+    text = (
+        f"{count(rounds.cleared, 'round')} cleared, {rounds.void:,} void; "
+        f"{count(orders.awarded, 'award')} from {count(orders.placed, 'order')}. "
+        f"Metered: {sources}; {', '.join(uses)}. Sources and uses agree to the Wh."
+    )
+    return paragraphs([text])
+
+
+def cars_table(result: DayResult) -> Html:
+    """Every car, by what it saved against plug-and-charge."""
+    rows: list[dict[str, Any]] = result.tables["cars"].rows(named=True)
+    saved = {row["session_id"]: row["plug_cost_ucoin"] - row["market_cost_ucoin"] for row in rows}
+    low, high = min([0, *saved.values()]), max([0, *saved.values()])
+    rows.sort(key=lambda row: (-saved[row["session_id"]], row["session_id"]))
+    body = [_car(row, saved[row["session_id"]], low, high, result) for row in rows]
+    plug = sum(row["plug_cost_ucoin"] for row in rows)
+    market = sum(row["market_cost_ucoin"] for row in rows)
+    totals = [dollars(usd(ucoin)) for ucoin in (plug, market, plug - market)]
+    head = ["Car", "Stay", "Wanted, kWh", "Got, kWh", "Plug-and-charge", "Market", "Saved"]
+    caption = (
+        "A cost below zero is an income. † the stated departure is a copy of the true one. All "
+        "together pay the day's cost, and what fees, the operator and the pot keep."
+    )
+    return table(
+        head,
+        body,
+        numbers=range(2, 7),
+        caption=caption,
+        foot=["All", "", "", "", *totals],
+        tall="Savings by car",
+    )
+
+
+def _car(
+    row: dict[str, Any], saved_ucoin: int, low: int, high: int, result: DayResult
+) -> list[str]:
+    name = short_name(row["session_id"])
+    role = {"buyer": "buys", "seller": "sells", "pv": "sells"}[row["role"]]
+    mark = " †" if row["oracle"] else ""
+    stay = "–".join(
+        clock(row[end], result.zone, result.summary.date) for end in ("arrival_s", "departure_s")
+    )
+    sells = row["role"] != "buyer"
+    wanted, got = ("for_sale_wh", "sold_wh") if sells else ("need_wh", "charged_wh")
+    shown = "–" if row["role"] == "pv" else f"{row[wanted] / WH_PER_KWH:.1f}"
+    return [
+        Html(
+            f'<span title="{show(row["session_id"])}">{show(name)}</span>{mark}'
+            f"<small>{role}</small>"
+        ),
+        stay,
+        Html(f"{shown}<small>for sale</small>") if sells else shown,
+        Html(f"{row[got] / WH_PER_KWH:.1f}<small>sold</small>")
+        if sells
+        else f"{row[got] / WH_PER_KWH:.1f}",
+        "–" if sells else dollars(usd(row["plug_cost_ucoin"])),
+        dollars(usd(row["market_cost_ucoin"])),
+        Html(show(dollars(usd(saved_ucoin))) + diverging_bar(saved_ucoin, low, high)),
+    ]
+
+
+def money_table(result: DayResult) -> Html:
+    """Who paid and who received, to the millionth of a dollar."""
+    parties = result.summary.money_ucoin.parties
+    low, high = min(0, *parties.values()), max(0, *parties.values())
+    rows = [
+        [name, signed_dollars(usd(ucoin), 6), diverging_bar(ucoin, low, high)]
+        for name, ucoin in parties.items()
+    ]
+    foot = ["Sum", f"${usd(sum(parties.values())):.6f}", ""]
+    note = (
+        "Received above zero, paid below. The supplier's part is what the main meter and the "
+        "tariff say it is due, and not what was left over; the pot keeps roundings and what "
+        "shortfalls cost more than their replacement."
+    )
+    return Html(
+        paragraphs([note]) + table(["Party", "Over the day", ""], rows, numbers=[1], foot=foot)
+    )
+
+
+def refused_table(result: DayResult) -> Html:
+    """Every message that was turned away, and why."""
+    refused = result.tables["refused"]
+    if refused.height == 0:
+        return paragraphs(["No message was refused."])
+    rows = [
+        [
+            row["message"],
+            "at admission" if row["height"] is None else f"in block {row['height']:,}",
+            row["words"],
+            Html(f"<code>{show(row['field'])}</code>"),
+            f"{row['reason']} {row['reason_name']}",
+        ]
+        for row in refused.iter_rows(named=True)
+    ]
+    note = (
+        "A message refused at admission never entered a block: only the host that refused it "
+        "says so. One refused in a block is on record, with its reason, for everyone who replays "
+        "the ledger."
+    )
+    head = ["Message", "Where", "Why", "Field", "Reason"]
+    long = "Refused messages" if refused.height > 12 else ""
+    return Html(paragraphs([note]) + table(head, rows, tall=long))
+
+
+def verify_words(result: DayResult) -> Html:
+    """The ledger's end, and the command that checks everything again."""
+    ledger = result.summary.ledger
+    keys = (
+        ("Ledger", f"{count(ledger.height, 'block')}, {count(ledger.messages, 'message')}"),
+        ("Chain", result.summary.chain_id),
+        ("Head", Html(f"<code>{show(ledger.head)}</code>")),
+        ("State", Html(f"<code>{show(ledger.app_hash)}</code>")),
+    )
+    commands = f"peerwatt verify DIR\npeerwatt verify DIR --trusted-head {ledger.head}"
+    return Html(
+        paragraphs(
+            [
+                "DIR is the folder in which this page lies. The first command checks every file "
+                "against the signed manifest, executes the ledger again from its first block, "
+                "derives every award and every payment anew and checks that no coin and no Wh "
+                "appeared or vanished. The second also compares the ledger's end with a head that "
+                "you got from someone you trust; without one, nothing shows that this is the only "
+                "ledger that was made of the day.",
+            ]
+        )
+        + f"<pre><code>{show(commands)}</code></pre>"
+        + '<dl class="keys">'
+        + "".join(f"<dt>{show(name)}</dt><dd>{show(value)}</dd>" for name, value in keys)
+        + "</dl>"
+    )
+
+
+def footer(result: DayResult) -> Html:
+    """Where it comes from."""
+    return paragraphs(
+        [
+            f"peerwatt {result.summary.version}. Times are local: {result.summary.zone}.",
+            "The sessions of JPL and Caltech that come with peerwatt are from ACN-Data: Z. J. Lee, "
+            "T. Li, S. H. Low, e-Energy 2019, doi:10.1145/3307772.3328313, licensed CC BY 4.0.",
+        ]
+    )
