@@ -56,7 +56,7 @@ def decode(data: bytes, record_type: type[R]) -> R:
     except msgspec.ValidationError as error:
         field = _field_of(str(error), _member_type(data, record_type))
         raise CodecError(field, str(error).split(" - at")[0]) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError("encoding", str(error)) from None
     if _ENCODER.encode(record) != data:
         raise CodecError("encoding", "not the canonical form")
@@ -64,13 +64,16 @@ def decode(data: bytes, record_type: type[R]) -> R:
 
 
 def _member_type(data: bytes, record_type: Any) -> Any:
-    """The record type itself or, of a union, the one whose tag the bytes start with."""
-    members = get_args(record_type)
-    if not members:
-        return record_type
-    fields = msgspec.msgpack.decode(data)
-    tag = fields[0] if isinstance(fields, list) and fields else None
-    return next((each for each in members if each.__struct_config__.tag == tag), None)
+    """The record type or, of a union, the one whose tag stands behind the array's first byte.
+
+    The bytes are known to be wrong somewhere, so no more of them is read than that.
+    """
+    tag = data[1] if len(data) > 1 else None
+    for each in get_args(record_type) or (record_type,):
+        config = getattr(each, "__struct_config__", None)
+        if config is not None and config.tag in (None, tag):
+            return each
+    return None
 
 
 def _field_of(why: str, record_type: Any) -> str:

@@ -15,6 +15,7 @@ from peerwatt.records.codec import digest
 
 SIMULATION_PREFIX = "sim-"
 VERIFIED_CACHE = 1 << 16
+REMEMBERED_BYTES = 512
 
 
 class SigningKey:
@@ -42,17 +43,28 @@ def signed_bytes(domain: str, chain_id: str, data: bytes) -> bytes:
     return f"peerwatt/{domain}/{chain_id}\n".encode() + data
 
 
-@lru_cache(maxsize=VERIFIED_CACHE)
 def verify(public: bytes, domain: str, chain_id: str, data: bytes, signature: bytes) -> bool:
     """Whether `public` signed `data` for this domain and chain.
 
-    Remembered, because a message is checked at admission and again in its block.
+    Remembered for short data, because a message is checked at admission and again in its block;
+    what strangers send must not fill the memory.
     """
+    # libsodium reads 32 and 64 bytes, whatever it is given.
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    check = _verify_remembered if len(data) <= REMEMBERED_BYTES else _verify
+    return check(public, signature, signed_bytes(domain, chain_id, data))
+
+
+def _verify(public: bytes, signature: bytes, signed: bytes) -> bool:
     try:
-        crypto_sign_open(signature + signed_bytes(domain, chain_id, data), public)
-    except (CryptoError, ValueError):
+        crypto_sign_open(signature + signed, public)
+    except CryptoError:
         return False
     return True
+
+
+_verify_remembered = lru_cache(maxsize=VERIFIED_CACHE)(_verify)
 
 
 def derive_key(seed: int, label: str, chain_id: str) -> SigningKey:
