@@ -20,7 +20,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HubOutlook:
-    """The public state at one round's gate; K slots, the first being the round's own.
+    """The public state at one round's gate; K slots, the first being the round's own. Its arrays
+    are there to be read: all agents of a hub are handed the same.
 
     Raises `ValueError` naming a field that is wrong.
     """
@@ -50,15 +51,18 @@ class HubOutlook:
         if self.slot_start_s.ndim != 1 or not self.slot_start_s.size:
             raise ValueError(f"slot_start_s: must have shape (K,), K >= 1, has {expected}")
         for name in (
+            "slot_start_s",
             "retail_usd_per_kwh",
             "import_limit_kwh",
             "pv_kwh",
             "plugged_due_kwh",
             "expected_due_kwh",
         ):
-            shape = getattr(self, name).shape
-            if shape != expected:
-                raise ValueError(f"{name}: must have shape {expected}, has {shape}")
+            values = getattr(self, name).view()
+            if values.shape != expected:
+                raise ValueError(f"{name}: must have shape {expected}, has {values.shape}")
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
 
     def congestion(self) -> Floats:
         """(K,) how full the hub is for a car that leaves in slot k, from 0 to 1.

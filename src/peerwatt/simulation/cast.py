@@ -6,11 +6,13 @@ Knows the day, the agents and the field. Knows no messages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import index
 
 import numpy as np
 
-from peerwatt.agents.ports import Agent
+from peerwatt.agents.outlook import HubOutlook
+from peerwatt.agents.ports import Agent, BuyIntent, Intent, SellIntent
 from peerwatt.agents.rooftop import Rooftop
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.vehicle import ChargingCar, SellingCar
@@ -20,12 +22,16 @@ from peerwatt.hosts.host import Host
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import Keyring
 from peerwatt.simulation.day import HubDay
-from peerwatt.simulation.sessions import Session
+from peerwatt.simulation.sessions import RESERVED, Session
 from peerwatt.simulation.timetable import ORDER_LEAD_S
-from peerwatt.units import PPM, S_PER_H, UCOIN_PER_COIN, WH_PER_KWH
+from peerwatt.units import MAX_COUNT, PPM, S_PER_H, UCOIN_PER_COIN, WH_PER_KWH
 
-ROOF = "pv"
+ROOF = RESERVED
 """The name of the roof and of its port."""
+
+
+class AgentError(ValueError):
+    """An agent that fails or does not answer with intents: one line that names its car."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,9 +54,41 @@ class Visit:
     awarded: dict[int, int] = field(default_factory=dict)
     """Wh by slot, above zero to charge: what the agent was told at the gate."""
 
+    def orders(self, outlook: HubOutlook) -> tuple[Intent, ...]:
+        """What the agent wants; AgentError if it fails or answers anything but intents. Whether
+        their numbers make sense is for the ledger to judge."""
+        try:
+            return tuple(_intent(each) for each in self.agent.orders(outlook))
+        except Exception as error:
+            raise self._failed("orders", error) from error
+
+    def tell(self, energy_wh: int) -> None:
+        """The agent hears of energy that changed hands; AgentError if it fails."""
+        try:
+            self.agent.delivered(energy_wh)
+        except Exception as error:
+            raise self._failed("delivered", error) from error
+
+    def _failed(self, method: str, error: Exception) -> AgentError:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return AgentError(f"agent of car {self.name}: {method}: {what}")
+
+
+def _intent(answer: object) -> Intent:
+    """An intent of plain whole numbers that a message can carry."""
+    if not isinstance(answer, BuyIntent | SellIntent):
+        raise TypeError(f"must answer with BuyIntent and SellIntent, not {answer!r:.40}")
+    given = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    whole = {name: index(value) for name, value in given.items()}
+    for name, value in whole.items():
+        if not -MAX_COUNT <= value <= MAX_COUNT:
+            raise ValueError(f"{name}: {value} is beyond all bounds")
+    return type(answer)(**whole)
+
 
 AgentFor = Callable[[Session, Agent], Agent]
-"""A user's own choice of agents: given a session and our agent for it, the agent to use."""
+"""A user's own choice of agents: given a session and our agent for it, the agent to use. What a
+car needs counts in the published sums if its agent is a `ChargingCar`, which states it."""
 
 
 def ours(session: Session, agent: Agent) -> Agent:
@@ -155,7 +193,7 @@ def _visit(
     signer = Signer(keys.wallet(session.session_id), host)
     return Visit(
         name=session.session_id,
-        port=session.station_id.lower(),
+        port=session.port,
         signer=signer,
         agent=agent,
         arrival_s=session.arrival_s,

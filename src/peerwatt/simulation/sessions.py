@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ ARRIVAL, DEPARTURE, STATED = "arrival", "departure", "estimated_departure"
 DELIVERED, REQUESTED = "delivered_energy (kWh)", "requested_energy (kWh)"
 STATION, SESSION, CLAIMED = "station_id", "session_id", "claimed"
 COLUMNS = (ARRIVAL, DEPARTURE, REQUESTED, DELIVERED, STATION, SESSION, STATED, CLAIMED)
+_STATION = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
+RESERVED = "pv"
+"""The roof's name; no car and no station may have it."""
 
 
 class SessionsError(ValueError):
@@ -60,6 +64,11 @@ class Session:
     def oracle(self) -> bool:
         """Whether the stated departure is no statement but a copy of the true one."""
         return not self.claimed and self.stated_departure_s == self.departure_s
+
+    @property
+    def port(self) -> str:
+        """The station's name on the ledger, where names are in small letters."""
+        return self.station_id.lower()
 
     @property
     def stay_s(self) -> int:
@@ -108,10 +117,10 @@ def drop_reasons(sessions: Sequence[Session]) -> dict[str, str]:
             reasons[session.session_id] = "stay under 15 min"
         elif session.stay_s > MAX_STAY_S:
             reasons[session.session_id] = "stay over 16 h"
-        elif session.arrival_s < taken_until.get(session.station_id, 0):
+        elif session.arrival_s < taken_until.get(session.port, 0):
             reasons[session.session_id] = "station still taken"
         else:
-            taken_until[session.station_id] = session.departure_s
+            taken_until[session.port] = session.departure_s
     return reasons
 
 
@@ -166,6 +175,13 @@ def _session(where: str, row: dict[str, str], site: str) -> Session:
     for column in (SESSION, STATION):
         if not row[column].strip():
             raise SessionsError(f"{where}: {column}: must not be empty")
+        if row[column].lower() == RESERVED or not row[column].isprintable():
+            raise SessionsError(f"{where}: {column}: must not be {row[column]!r}")
+    if not _STATION.fullmatch(row[STATION].lower()):
+        raise SessionsError(
+            f"{where}: {STATION}: must be 1 to 48 of A-Z, a-z, 0-9, '.', '_' and '-', "
+            f"is {row[STATION]!r}"
+        )
     if row[CLAIMED].lower() not in ("true", "false"):
         raise SessionsError(f"{where}: {CLAIMED}: must be True or False, is {row[CLAIMED]!r}")
     return Session(

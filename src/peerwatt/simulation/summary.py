@@ -44,7 +44,9 @@ def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Sched
         mine = got.get(visit.name, dict.fromkeys(_SUMS, 0))
         buyer, seller = index.get(visit.name), selling.get(visit.name)
         session = sessions.get(visit.name)
-        unmet_wh = visit.need_wh - mine["charged_wh"]
+        # A user's own agent may take more: then that is what its car needed.
+        need_wh = max(visit.need_wh, mine["charged_wh"])
+        unmet_wh = need_wh - mine["charged_wh"]
         cost_usd = 0.0 if seller is None else float(day.sellers.cost_usd_per_kwh[seller])
         own_ucoin = round(mine["sold_wh"] * cost_usd * UCOIN_PER_COIN / WH_PER_KWH)
         unmet_ucoin = round(unmet_wh * lost_load / WH_PER_KWH)
@@ -59,7 +61,7 @@ def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Sched
                 "arrival_s": visit.arrival_s,
                 "departure_s": visit.departure_s,
                 "planned_departure_s": _planned_s(day, visit),
-                "need_wh": visit.need_wh,
+                "need_wh": need_wh,
                 "for_sale_wh": 0 if seller is None else int(day.sellers.for_sale_wh[seller]),
                 **{name: mine[name] for name in _SUMS},
                 "unmet_wh": unmet_wh,

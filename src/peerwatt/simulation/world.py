@@ -109,7 +109,7 @@ class World:
             energy_wh = award.energy_wh if award.side == Side.BUY else -award.energy_wh
             visit = by_port[award.port]
             visit.awarded[slot] = energy_wh
-            visit.agent.delivered(energy_wh)
+            visit.tell(energy_wh)
 
     def deliver(self, slot: int) -> None:
         """The gateway steers the ports through the slot; cars come and go as they truly did."""
@@ -155,7 +155,7 @@ class World:
         self.seal(now_s)
         for visit in self.visits:
             if slot in visit.awarded:
-                visit.agent.delivered(self._metered_wh(slot, visit.port) - visit.awarded[slot])
+                visit.tell(self._metered_wh(slot, visit.port) - visit.awarded[slot])
 
     def tick(self, time_s: int) -> None:
         """The clock moves on."""
@@ -225,7 +225,7 @@ class World:
         return [
             answers.get(id(each.agent), ())
             if type(each.agent) is ChargingCar
-            else each.agent.orders(outlook)
+            else each.orders(outlook)
             for each in there
         ]
 
