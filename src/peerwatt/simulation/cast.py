@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from operator import index
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -78,12 +79,15 @@ def _intent(answer: object) -> Intent:
     """An intent of plain whole numbers that a message can carry."""
     if not isinstance(answer, BuyIntent | SellIntent):
         raise TypeError(f"must answer with BuyIntent and SellIntent, not {answer!r:.40}")
-    given = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    whole = {name: index(value) for name, value in given.items()}
-    for name, value in whole.items():
-        if not -MAX_COUNT <= value <= MAX_COUNT:
-            raise ValueError(f"{name}: {value} is beyond all bounds")
-    return type(answer)(**whole)
+    names = [field.name for field in fields(answer)]
+    return type(answer)(**{name: _whole(name, getattr(answer, name)) for name in names})
+
+
+def _whole(name: str, value: object) -> int:
+    """Of any type that counts, such as numpy's."""
+    if isinstance(value, SupportsIndex) and abs(index(value)) <= MAX_COUNT:
+        return index(value)
+    raise TypeError(f"{name}: must be a whole number up to {MAX_COUNT}, is {value!r}")
 
 
 AgentFor = Callable[[Session, Agent], Agent]
