@@ -14,10 +14,12 @@ from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.host import NotYetProved
 from peerwatt.hosts.store import Store
 from peerwatt.records.bundles import ReceiptBundle, Verdict, is_sound, verify_bundle
-from peerwatt.records.chain import WitnessSignature
+from peerwatt.records.chain import WitnessSignature, sign_head
 from peerwatt.records.codec import CodecError, decode, digest, encode
+from peerwatt.records.merkle import tree_root
 from peerwatt.records.receipts import HEADER_DOMAIN, SignedHeader
 from peerwatt.records.signing import SigningKey
+from peerwatt.records.trees import prove
 
 KEY = SigningKey(bytes(32))
 WITNESS = SigningKey(bytes([1] * 32))
@@ -122,6 +124,8 @@ def test_anchors_that_do_not_stand_behind_it_fail() -> None:
     assert failures(bundle, witness=WITNESS.public) == [
         f"head 3 is co-signed by witness {WITNESS.public.hex()[:16]}…"
     ]
+    elsewhere = replace(bundle, witnesses=(sign_head(WITNESS, "sim-toy", 2, header_id),))
+    assert failures(elsewhere, witness=WITNESS.public)
     assert failures(bundle, proposer=STRANGER.public) == [
         f"the proposer is {STRANGER.public.hex()[:16]}…"
     ]
@@ -170,6 +174,9 @@ def test_every_false_part_is_named() -> None:
     order = digest(MOVES[3]).hex()[:16]
     name = "the round of toy at unix time 10"
     other_round = host.prove("rounds", toy.round_id(1))
+    foreign = signed_by(stored.header, KEY, chain_id="sim-other")
+    in_history = prove([foreign.header.block_id], 0)
+    head = signed_by(bundle.head, KEY, history_root=tree_root([foreign.header.block_id]))
     cases: list[tuple[ReceiptBundle, list[str]]] = [
         (
             replace(bundle, entry=replace(entry, item=b"more")),
@@ -194,6 +201,10 @@ def test_every_false_part_is_named() -> None:
         (
             replace(bundle, round=replace(stored, header=bundle.head)),
             ["header 3 is in the history of head 3"],
+        ),
+        (
+            replace(bundle, round=replace(stored, header=foreign), history=in_history, head=head),
+            ["header 2 is in the history of head 3"],
         ),
         (
             replace(bundle, history=None),

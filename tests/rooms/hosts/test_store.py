@@ -17,7 +17,10 @@ import pytest
 import toy_ledger as toy
 
 from peerwatt.hosts.embedded import EmbeddedHost
+from peerwatt.hosts.state import Committed, Row
 from peerwatt.hosts.store import FORMAT, Store, StoreError
+from peerwatt.records.codec import encode
+from peerwatt.records.members import Account
 from peerwatt.records.signing import SigningKey
 
 KEY = SigningKey(bytes(32))
@@ -210,6 +213,28 @@ def test_a_damaged_file_is_one_clear_error_or_whole(
             errors.append(str(error))
     assert len(errors) > 100
     assert all(error.startswith(f"{path}: ") and "\n" not in error for error in errors)
+
+
+def test_a_state_that_no_block_made_is_found(tmp_path: Path) -> None:
+    """Somebody writes money into the file, and the app hash that goes with it."""
+    path = tmp_path / "chain.db"
+    with Store(path) as store:
+        host = open_host(store)
+        seal_next(host)
+        rows = [row for row in store.state_rows() if row.key != toy.key(8)]
+    rich = encode(Account(free_ucoin=10**9))
+    forged = [*rows, Row("accounts", b"", toy.key(8), rich)]
+    app_hash = Committed(toy.TABLES, forged, []).app_hash
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE state SET value = ? WHERE key = ?", (rich, toy.key(8)))
+    db.close()
+    with Store(path) as store, pytest.raises(StoreError, match="its state has another app hash"):
+        open_host(store)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE chain SET app_hash = ?", (app_hash,))
+    db.close()
+    with Store(path) as store, pytest.raises(StoreError, match="its last block is of another st"):
+        open_host(store)
 
 
 def test_a_second_process_gets_one_clear_error(tmp_path: Path) -> None:

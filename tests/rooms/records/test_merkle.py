@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from peerwatt.records import merkle, trees
 from peerwatt.records.codec import CodecError, decode, encode
@@ -156,6 +157,27 @@ def test_no_entry_can_be_proved_absent(items: dict[bytes, bytes], data: st.DataO
     assert not merkle.verify_entry(merkle.sealed_root(sealed), key, None, absence)
 
 
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_no_pair_around_an_entry_proves_it_absent(size: int) -> None:
+    """All pairs of entries on either side of one, under all claims of where they stand."""
+    sealed = [(bytes([at]), b"value") for at in range(size)]
+    root, entries = merkle.sealed_root(sealed), trees.sealed_map(sealed)
+    value_hash = sha256(b"value").digest()
+
+    def claims(at: int) -> list[Neighbour]:
+        true = entries.prove_entry(bytes([at]))
+        places = [(total, index) for total in range(1, 8) for index in range(total)]
+        proofs = [replace(true, total=total, index=index) for total, index in places]
+        shown = [each for each in proofs if merkle._root_shown(each) == root]
+        return [Neighbour(key=bytes([at]), value_hash=value_hash, proof=each) for each in shown]
+
+    for middle in range(1, size - 1):
+        for left in (each for at in range(middle) for each in claims(at)):
+            for right in (each for at in range(middle + 1, size) for each in claims(at)):
+                absence = Absence(left=left, right=right)
+                assert not merkle.verify_entry(root, bytes([middle]), None, absence)
+
+
 @pytest.mark.parametrize("ids", [[b"b", b"a"], [b"a", b"a"], [b"", b"a", b""]])
 def test_sealed_ids_ascend(ids: list[bytes]) -> None:
     with pytest.raises(ValueError, match=rf"items\[{len(ids) - 1}\]: ids must be"):
@@ -186,6 +208,19 @@ def test_a_map_is_what_a_rebuild_would_be(batches: list[dict[bytes, bytes | None
         value, evidence = entries.prove(key)
         assert value == plain.get(key)
         assert merkle.verify_entry(entries.root(), key, value, evidence)
+
+
+@given(CHANGES)
+def test_a_map_may_change_often_before_its_root_is_asked_for(
+    batches: list[dict[bytes, bytes | None]],
+) -> None:
+    entries = trees.MerkleMap()
+    plain: dict[bytes, bytes | None] = {}
+    for batch in batches:
+        entries.apply(batch)
+        plain |= batch
+    left = {key: value for key, value in plain.items() if value is not None}
+    assert entries.root() == defined_map_root(left)
 
 
 @given(st.lists(HASHES, min_size=1, max_size=50), st.data())
