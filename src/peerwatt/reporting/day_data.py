@@ -20,7 +20,7 @@ from peerwatt.reporting.day_series import (
     short_name,
     usd,
 )
-from peerwatt.reporting.day_words import count, kwh, price, signed_dollars, why_this_price
+from peerwatt.reporting.day_words import count, kwh, price, signed_dollars, small, why_this_price
 from peerwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def page_data(result: DayResult) -> Row:
     series = energy_series(result)
     if not series.start_s:
         return {"rounds": []}
-    start_s, end_s = series.start_s[0], series.start_s[-1] + series.slot_s
-    rounds = result.tables["rounds"].rows(named=True)
+    start_s, end_s = series.span_s
+    rounds = result.rounds.rows(named=True)
     return {
         "slot_s": series.slot_s,
+        "span_s": series.span_s,
         "limited": result.summary.limit_kw is not None,
         "hours": hour_ticks(start_s, end_s, result.zone, every_h=1),
         "unmet": list(series.unmet_wh.items()),
@@ -108,8 +109,7 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
 
 def _when(result: DayResult, series: EnergySeries, at: int) -> str:
     """The round's slot on the local clock, with the clock's name on days when it changes."""
-    first, last = series.start_s[0], series.start_s[-1] + series.slot_s
-    named = clock_changes(first, last, result.zone)
+    named = clock_changes(*series.span_s, result.zone)
     ends = (series.start_s[at], series.start_s[at] + series.slot_s)
     return "–".join(clock(end, result.zone, result.summary.date, named=named) for end in ends)
 
@@ -159,15 +159,15 @@ def _energy(row: Row, readings: polars.DataFrame) -> list[tuple[str, str]]:
     from_cars = row["sold_wh"] - row["pv_wh"]
     lines = [
         ("Bought by cars", row["bought_wh"]),
-        ("from cars", from_cars),
-        ("from the roof", row["pv_wh"]),
-        ("from the grid", row["import_wh"]),
+        ("of it from cars", from_cars),
+        ("of it from the roof", row["pv_wh"]),
+        ("of it from the grid", row["import_wh"]),
         ("Sold to the grid", row["export_wh"]),
         ("Awarded, but the connection was full", row["unserved_wh"]),
-        ("Lost in the site", row["site_loss_wh"]),
     ]
-    kept = {"Bought by cars", "from cars", "from the grid"}
+    kept = {"Bought by cars", "of it from cars", "of it from the grid"}
     shown = [(name, kwh(wh, 2)) for name, wh in lines if wh or name in kept]
+    shown.append(("Lost in the site", small(row["site_loss_wh"])))
     main = readings.filter(readings["port"] == "")
     drawn = _sum(main, "import_end_wh") - _sum(main, "import_start_wh")
     fed_in = _sum(main, "export_end_wh") - _sum(main, "export_start_wh")
@@ -196,7 +196,7 @@ def _money(row: Row) -> list[tuple[str, str]]:
 
 def _shown(result: DayResult, orders: polars.DataFrame) -> tuple[list[Row], str]:
     """A round's orders, sellers first and by size, and a word on those left out of the page."""
-    rounds, total = result.tables["rounds"].height, result.tables["orders"].height
+    rounds, total = result.rounds.height, result.tables["orders"].height
     most = orders.height if total <= MOST_ORDERS else max(MOST_ORDERS // rounds, 1)
     rows = sorted(
         orders.iter_rows(named=True),
@@ -221,16 +221,21 @@ def _rows(orders: list[Row], awards: polars.DataFrame) -> list[list[str]]:
 def _order_words(order: Row) -> str:
     most = order["max_wh"] / WH_PER_KWH
     if order["side"] == "sell":
-        ask, slope = order["ask_ucoin_per_kwh"], order["slope_ucoin_per_kwh2"]
-        rising = f", rising {price(slope)} per kWh" if slope else ""
-        return f"sells {most:.2f} from {price(ask)}{rising}"
-    high, low = order["price_high_ucoin_per_kwh"], order["price_low_ucoin_per_kwh"]
-    band = price(high) if high == low else f"{price(high)}–{price(low)}"
+        ask = order["ask_ucoin_per_kwh"]
+        last = ask + order["slope_ucoin_per_kwh2"] * order["max_wh"] // WH_PER_KWH
+        return f"sells {most:.2f} at {_band(ask, last)}"
+    band = _band(order["price_high_ucoin_per_kwh"], order["price_low_ucoin_per_kwh"])
     least = order["min_wh"]
     if least == order["max_wh"]:
         return f"buys {most:.2f}, cannot wait"
     waits = f", {least / WH_PER_KWH:.2f} cannot wait" if least else ""
     return f"buys {most:.2f} at {band}{waits}"
+
+
+def _band(first: int, last: int) -> str:
+    """Marginal values or costs from the first Wh to the last."""
+    ends = price(first), price(last)
+    return ends[0] if ends[0] == ends[1] else "–".join(ends)
 
 
 def _award_cells(award: Row) -> list[str]:

@@ -85,9 +85,9 @@ def day_page(result: DayResult) -> str:
 
 
 def _rounds(result: DayResult) -> Html:
-    count = result.tables["rounds"].height
+    count = result.rounds.height
     if count == 0:
-        return Html("<p>No round was opened.</p>")
+        return Html("<p>No round had an order.</p>")
     sources = [("grid", "from the grid"), ("cars", "from cars")]
     if result.summary.energy_wh.from_pv:
         sources.append(("pv", "from the roof"))

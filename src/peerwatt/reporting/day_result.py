@@ -170,6 +170,12 @@ class DayResult(NamedTuple):
     tables: dict[str, polars.DataFrame]
 
     @property
+    def rounds(self) -> polars.DataFrame:
+        """The rounds in which someone placed an order; nothing can happen in the others."""
+        rounds = self.tables["rounds"]
+        return rounds.filter(rounds["orders"] > 0)
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.summary.zone)
 

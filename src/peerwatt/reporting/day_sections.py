@@ -6,11 +6,12 @@ charts that a script draws.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from peerwatt.reporting.day_result import DayResult, Outcome
 from peerwatt.reporting.day_series import clock, lost_load_usd_per_kwh, short_name, usd
-from peerwatt.reporting.day_words import count, dollars, kwh, signed_dollars
+from peerwatt.reporting.day_words import count, dollars, kwh, signed_dollars, small
 from peerwatt.reporting.page_parts import (
     Html,
     diverging_bar,
@@ -23,10 +24,11 @@ from peerwatt.reporting.page_parts import (
 )
 from peerwatt.units import WH_PER_KWH
 
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 RULES = (
     ("plug_and_charge", "Plug-and-charge", "each car at full power from arrival"),
     ("best_grid_only", "Best grid-only", "perfect foresight, no car sells"),
-    ("market", "Market", "this run: round by round, without foresight"),
+    ("market", "Market", "this run, round by round"),
     ("optimum", "Optimum", "perfect foresight, cars sell: the bound"),
 )
 
@@ -38,13 +40,17 @@ def key_figures(result: DayResult) -> Html:
     captured = result.summary.captured
     share = energy.from_cars / energy.sources if energy.sources else 0.0
     figures = (
-        ("Cost of the day", dollars(baselines.market.cost_usd), f"not {dollars(plug.cost_usd)}"),
-        ("Need not met", kwh(energy.unmet), f"not {kwh(plug.unmet_kwh * WH_PER_KWH)}"),
+        (
+            "Cost of the day",
+            dollars(baselines.market.cost_usd),
+            f"plug-and-charge: {dollars(plug.cost_usd)}",
+        ),
+        ("Need not met", kwh(energy.unmet), f"plug-and-charge: {plug.unmet_kwh:,.1f} kWh"),
         ("From cars", kwh(energy.from_cars), f"{share:.0%} of all energy"),
         (
             "Saving captured",
             "–" if captured is None else f"{captured:.0%}",
-            "of what foresight could save",
+            "of what perfect foresight could save",
         ),
     )
     return pairs(
@@ -112,10 +118,12 @@ def energy_balance(result: DayResult) -> Html:
     uses = [f"{kwh(energy.needed - energy.unmet)} charged"]
     if energy.sold_to_grid:
         uses.append(f"{kwh(energy.sold_to_grid)} sold to the grid")
-    uses.append(f"{kwh(energy.losses)} lost in the site")
+    uses.append(f"{small(energy.losses)} lost in the site")
     rounds, orders = result.summary.rounds, result.summary.orders
+    empty = rounds.opened - result.rounds.height
     text = (
-        f"{count(rounds.cleared, 'round')} cleared, {rounds.void:,} void; "
+        f"{count(rounds.cleared, 'round')} cleared, {empty:,} had no orders, "
+        f"{rounds.void - empty:,} were void for another reason; "
         f"{count(orders.awarded, 'award')} from {count(orders.placed, 'order')}. "
         f"Metered: {sources}; {', '.join(uses)}. Sources and uses agree to the Wh."
     )
@@ -201,7 +209,7 @@ def refused_table(result: DayResult) -> Html:
         return paragraphs(["No message was refused."])
     rows = [
         [
-            row["message"],
+            _CAPITAL.sub(" ", row["message"]).capitalize(),
             "at admission" if row["height"] is None else f"in block {row['height']:,}",
             row["words"],
             Html(f"<code>{show(row['field'])}</code>"),

@@ -34,6 +34,12 @@ class EnergySeries(NamedTuple):
     unmet_wh: dict[int, int]
     """What cars left without, by the start of the slot in which they left."""
 
+    @property
+    def span_s(self) -> tuple[int, int]:
+        """From the first start to the last end, of rounds and of slots in which cars left."""
+        starts = [*self.start_s, *self.unmet_wh]
+        return min(starts), max(starts) + self.slot_s
+
 
 class CarSaving(NamedTuple):
     """What a car's day cost in ucoin, all counted, under plug-and-charge and in the market."""
@@ -50,9 +56,10 @@ class CarSaving(NamedTuple):
 
 def energy_series(result: DayResult) -> EnergySeries:
     """Energy by source over the day. A round that was void has none."""
-    rounds = result.tables["rounds"].fill_null(0)
+    rounds = result.rounds.fill_null(0)
     start_s = rounds["slot_start_s"].to_list()
-    slot_s = min((b - a for a, b in itertools.pairwise(start_s)), default=LONE_SLOT_S)
+    all_starts_s = result.tables["rounds"]["slot_start_s"].to_list()
+    slot_s = min((b - a for a, b in itertools.pairwise(all_starts_s)), default=LONE_SLOT_S)
     flows = rounds.select("import_wh", "export_wh", "site_loss_wh").rows()
     unmet_wh: Counter[int] = Counter()
     if start_s:

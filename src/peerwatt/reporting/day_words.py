@@ -37,6 +37,12 @@ def kwh(energy_wh: float, digits: int = 1) -> str:
     return f"{energy_wh / WH_PER_KWH:,.{digits}f} kWh"
 
 
+def small(energy_wh: int) -> str:
+    """A loss: `37 Wh`, and kWh where there are more than some."""
+    text = f"{abs(energy_wh)} Wh" if abs(energy_wh) < WH_PER_KWH else kwh(abs(energy_wh))
+    return f"−{text}" if energy_wh < 0 else text
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 car`, `2 cars`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -76,12 +82,15 @@ def _against_baselines(result: DayResult) -> str:
         against = f"{dollars(-saved)} more than plug-and-charge"
     text = (
         f"With each kWh not delivered counted at {dollars(lost_load_usd_per_kwh(result))}, the "
-        f"market's day cost {dollars(market)}: {against}. With perfect foresight it could have "
-        f"cost {dollars(baselines.optimum.cost_usd)}"
+        f"market's day cost {dollars(market)}: {against}. With perfect foresight and "
+        f"cars that sell it could have cost {dollars(baselines.optimum.cost_usd)}."
     )
-    if result.summary.captured is None:
-        return f"{text}."
-    return f"{text}; the market captured {result.summary.captured:.0%} of that saving."
+    captured = result.summary.captured
+    if captured is None or captured <= 0:
+        return text
+    return (
+        f"{text} Of the saving from plug-and-charge to there, the market captured {captured:.0%}."
+    )
 
 
 def _due_to_trade(result: DayResult) -> str:
@@ -146,7 +155,7 @@ def assumed(result: DayResult) -> list[str]:
     if sessions.oracle_rows and planning.departure != "actual":
         facts.append(
             f"{count(sessions.oracle_rows, 'car')} stated nothing, and the data repeat the true "
-            "departure instead: their agents know the future."
+            "departure instead: their agents plan on what no driver told them."
         )
     batteries = (
         "with losses and taper" if summary.battery == "full" else "ideal: no losses, no taper"

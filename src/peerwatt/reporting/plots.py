@@ -66,7 +66,7 @@ def energy_over_day(result: DayResult) -> Figure:
         _bars(axes, series)
         limit_kw = result.summary.limit_kw
         if limit_kw is not None and series.start_s:
-            limits = result.tables["rounds"]["import_limit_wh"] / WH_PER_KWH
+            limits = result.rounds["import_limit_wh"] / WH_PER_KWH
             axes.step(
                 [*series.start_s, series.start_s[-1] + series.slot_s],
                 [*limits, limits[-1]],
@@ -132,7 +132,7 @@ def _bars(axes: Axes, series: EnergySeries) -> None:
 def price_over_day(result: DayResult) -> Figure:
     """Clearing price and what buyers pay, between retail and feed-in."""
     series = energy_series(result)
-    rounds = result.tables["rounds"]
+    rounds = result.rounds
     lines = (
         ("retail_ucoin_per_kwh", GRID, (0, (5, 2)), 1.2, "retail"),
         ("feed_in_ucoin_per_kwh", QUIET, (0, (1, 1.5)), 1.4, "feed-in"),
@@ -268,7 +268,7 @@ def _time_axis(axes: Axes, result: DayResult, series: EnergySeries) -> None:
     if not series.start_s:
         axes.set_xticks([])
         return
-    start_s, end_s = series.start_s[0], series.start_s[-1] + series.slot_s
+    start_s, end_s = series.span_s
     ticks = hour_ticks(start_s, end_s, result.zone, every_h=2)
     axes.set_xticks([at for at, _ in ticks], [label for _, label in ticks])
     axes.set_xlim(start_s, end_s)

@@ -96,7 +96,7 @@ def trade_a_day(
             _round(rng, rows, book, dict(_by_id(orders)), start_s, void, main)
     _settle_cars(cars, rng)
     rows["cars"] = [car.row for car in cars]
-    return dict(rows)
+    return rows
 
 
 def _cars(rng: np.random.Generator, buyers: int, sellers: int, pv_kwp: float) -> list[Car]:

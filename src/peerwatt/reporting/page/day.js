@@ -25,7 +25,7 @@ function plot(svg, height, [xLow, xHigh], [yLow, yHigh], unit, decimals) {
   const y = (v) => bottom - ((v - yLow) / (yHigh - yLow)) * (bottom - top);
   for (const v of niceTicks(yLow, yHigh, height / 45)) {
     draw(svg, "line", { class: "rule", x1: left, x2: right, y1: y(v), y2: y(v) });
-    const label = v.toFixed(decimals);
+    const label = v.toFixed(decimals).replace("-", "−");
     draw(svg, "text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, label);
   }
   draw(svg, "text", { x: 0, y: 12 }, unit);
@@ -41,8 +41,6 @@ function niceTicks(low, high, most) {
   return ticks;
 }
 
-const span = () => [rounds[0].start_s, rounds.at(-1).start_s + day.slot_s];
-
 function hours(area) {
   const room = (area.right - area.left) / 48;
   const every = [1, 2, 3, 4, 6, 12].find((h) => day.hours.length / h <= room) || 24;
@@ -51,8 +49,7 @@ function hours(area) {
     if (parseInt(label, 10) % every) continue;
     const x = area.x(at);
     draw(area.svg, "line", { class: "axis", x1: x, x2: x, y1: area.bottom, y2: area.bottom + 4 });
-    const anchor = x > area.right - 18 ? "end" : x < area.left + 18 ? "start" : "middle";
-    draw(area.svg, "text", { x, y: area.bottom + 17, "text-anchor": anchor }, label);
+    if (x < area.right - 6) draw(area.svg, "text", { x, y: area.bottom + 17, "text-anchor": "middle" }, label);
   }
 }
 
@@ -73,7 +70,7 @@ function drawEnergy() {
   const limits = day.limited ? rounds.map((r) => r.limit_wh) : [];
   const below = [...rounds.map((r) => r.exported_wh), ...day.unmet.map(([, wh]) => wh)];
   const range = [-Math.max(...below) / 1000, (Math.max(...above, ...limits, 1) * 1.04) / 1000];
-  const area = plot(byId("energy-chart"), 250, span(), range, "kWh per round", 0);
+  const area = plot(byId("energy-chart"), 250, day.span_s, range, "kWh per round", 0);
   hatch(area.svg, "out", -45);
   hatch(area.svg, "unmet", 45);
   const bar = (kind, start, from, wh) => {
@@ -120,7 +117,7 @@ function steps(area, kind, value) {
 
 function drawPrices() {
   const top = Math.max(...rounds.map((r) => Math.max(r.retail, r.price || 0, r.buyers || 0))) / 1e6;
-  const area = plot(byId("price-chart"), 190, span(), [0, top * 1.05], "$ per kWh", 2);
+  const area = plot(byId("price-chart"), 190, day.span_s, [0, top * 1.05], "$ per kWh", 2);
   const usd = (v) => (v === null ? null : v / 1e6);
   steps(area, "feedin", (r) => usd(r.feed_in));
   steps(area, "buyers", (r) => usd(r.buyers));
@@ -208,7 +205,7 @@ function start() {
   };
   const under = (chart, event) => {
     const box = chart.svg.getBoundingClientRect();
-    const [from, to] = span();
+    const [from, to] = day.span_s;
     const at = from + ((event.clientX - box.left - chart.left) / (chart.right - chart.left)) * (to - from);
     const far = (r) => Math.abs(r.start_s + day.slot_s / 2 - at);
     return rounds.reduce((best, r, i) => (far(r) < far(rounds[best]) ? i : best), 0);
