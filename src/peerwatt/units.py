@@ -20,6 +20,7 @@ MAX_POWER_W = 10**9
 MAX_PRICE_UCOIN_PER_KWH = 10**9
 MAX_UCOIN = 10**16
 MAX_TIME_S = 10**11
+MAX_COUNT = 2**53
 UNLIMITED_W = MAX_POWER_W
 
 EnergyWh = Annotated[int, Meta(ge=0, le=MAX_ENERGY_WH)]
@@ -28,7 +29,9 @@ PriceUcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
 SlopeUcoinPerKwh2 = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
 Ucoin = Annotated[int, Meta(ge=0, le=MAX_UCOIN)]
 TimeS = Annotated[int, Meta(ge=0, le=MAX_TIME_S)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
+SlotS = Annotated[int, Meta(ge=60, le=86_400)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+TotalWh = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]

@@ -25,8 +25,7 @@ from peerwatt.records.members import Account, Role
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.signing import verify
 from peerwatt.records.transactions import WALLET_DOMAIN, Mint, OpenWallet, Transfer, Withdraw
-
-POT = bytes(32)
+from peerwatt.units import MAX_UCOIN
 
 
 def account_of(state: State, key: bytes) -> Account:
@@ -72,10 +71,11 @@ def _change(state: State, key: bytes, free_ucoin: int, held_ucoin: int) -> None:
 
 
 def open_wallet(state: State, context: BlockContext, message: OpenWallet) -> Refusal | None:
-    """A new key, whose empty account the ledger has just made, becomes a wallet."""
+    """A new key, whose empty account the ledger has just made, becomes a wallet; never a member's,
+    as wallets and members are kept apart."""
     account = account_of(state, message.signer)
     authority = state.get(MEMBERS, message.authority)
-    if account.wallet:
+    if account.wallet or state.get(MEMBERS, message.signer) is not None:
         return Refusal(Reason.ALREADY_EXISTS, "signer")
     if authority is None or not authority.roles & Role.REGISTRATION_AUTHORITY:
         return Refusal(Reason.UNKNOWN_MEMBER, "authority")
@@ -89,11 +89,13 @@ def open_wallet(state: State, context: BlockContext, message: OpenWallet) -> Ref
 
 
 def mint(state: State, context: BlockContext, message: Mint, cosigner: bytes) -> Refusal | None:
-    """The issuer creates coins for an account, once per deposit and within the epoch's cap."""
+    """The issuer creates coins for an account, once per deposit and within the epoch's cap; over
+    the chain's life at most what an account can count."""
     chain = chain_of(state)
     epoch = context.market_time_s // chain.mint_epoch_s
     minted_before = chain.minted_in_epoch_ucoin if epoch == chain.mint_epoch else 0
     minted = minted_before + message.amount_ucoin
+    issued = chain.issued_ucoin + message.amount_ucoin
     if not has_role(state, message.signer, Role.ISSUER):
         return Refusal(Reason.NOT_PERMITTED, "signer")
     if not has_role(state, cosigner, Role.REGULATOR) or cosigner == message.signer:
@@ -102,12 +104,11 @@ def mint(state: State, context: BlockContext, message: Mint, cosigner: bytes) ->
         return Refusal(Reason.UNKNOWN_ACCOUNT, "to")
     if state.get(DEPOSITS, message.deposit_reference) is not None:
         return Refusal(Reason.ALREADY_EXISTS, "deposit_reference")
-    if minted > chain.mint_cap_ucoin:
+    if minted > chain.mint_cap_ucoin or issued > MAX_UCOIN:
         return Refusal(Reason.OVER_CAP, "amount_ucoin")
     # --- checked; from here on only writes ---
     deposit = Deposit(to=message.to, amount_ucoin=message.amount_ucoin)
     state.put(DEPOSITS, message.deposit_reference, deposit)
-    issued = chain.issued_ucoin + message.amount_ucoin
     state.put(
         CHAIN,
         b"",

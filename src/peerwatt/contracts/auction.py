@@ -42,11 +42,14 @@ class Outcome(NamedTuple):
 
 
 def clear(book: Book) -> Outcome:
-    """The price and everyone's energy; bought + export = sold + import, exactly."""
+    """The price and everyone's energy; bought + export = sold + import, exactly.
+
+    Where supply is short even at lost load, minima share what there is, at that price.
+    """
     price = _least_covering_price(book)
     demand, supply = _demands(book, price), _supplies(book, price)
     supply_below = _supplies(book, price - 1)
-    if sum(demand) >= sum(supply_below):
+    if price <= book.prices.lost_load_ucoin_per_kwh and sum(demand) >= sum(supply_below):
         supply = _share(supply_below, supply, sum(demand))
     else:
         price -= 1
@@ -73,7 +76,7 @@ def _demands(book: Book, price: int) -> list[int]:
     stepped = book.mechanism == Mechanism.UNIFORM
     demands = [demand_wh(order, price, lost_load, stepped) for order in book.buys]
     seller_price = price - book.prices.local_fee_ucoin_per_kwh
-    exports = price <= lost_load and seller_price <= book.prices.feed_in_ucoin_per_kwh
+    exports = seller_price <= book.prices.feed_in_ucoin_per_kwh
     demands.append(book.export_limit_wh if exports else 0)
     return demands
 

@@ -21,7 +21,6 @@ from peerwatt.records.market import (
     PriceRule,
     Prices,
     Round,
-    RoundStatus,
     SellOrder,
     Side,
 )
@@ -54,7 +53,6 @@ def clear_round(state: State, round_id: bytes, market_round: Round) -> Round:
     root = state.seal("awards", round_id, [(each.order_id, encode(each)) for each in awards])
     return replace(
         market_round,
-        status=RoundStatus.CLEARED,
         awaited_readings=len(awards) + 1,
         awards_root=root,
         clearing=Clearing(

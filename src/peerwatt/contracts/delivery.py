@@ -34,11 +34,11 @@ def report_readings(state: State, context: BlockContext, message: ReportReadings
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
     if site_of(state, market_round.site).operator != message.signer:
         return Refusal(Reason.NOT_PERMITTED, "signer")
-    if context.market_time_s < market_round.slot_end_s:
-        return Refusal(Reason.TOO_EARLY, "round_id")
-    awaiting = market_round.status in (RoundStatus.CLEARED, RoundStatus.DELIVERED)
-    if not awaiting or context.market_time_s >= market_round.settle_by_s:
+    now_s, status = context.market_time_s, market_round.status
+    if now_s >= market_round.settle_by_s or status > RoundStatus.DELIVERED:
         return Refusal(Reason.TOO_LATE, "round_id")
+    if now_s < market_round.slot_end_s or status < RoundStatus.CLEARED:
+        return Refusal(Reason.TOO_EARLY, "round_id")
     if not 1 <= len(message.readings) <= MAX_READINGS:
         return Refusal(Reason.TOO_MANY, "readings")
     ports: list[str] = []

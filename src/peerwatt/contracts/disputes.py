@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from peerwatt.contracts.accounts import account_of, credit, hold, spend_held
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.sites import site_of
-from peerwatt.contracts.state import DISPUTES, ROUNDS, SETTLEMENTS, Refusal, State
-from peerwatt.records.market import Dispute, RoundStatus
+from peerwatt.contracts.state import DISPUTES, ROUNDS, SETTLEMENTS, Refusal, State, chain_of
+from peerwatt.records.market import Dispute, Round, RoundStatus
 from peerwatt.records.members import Role
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import OpenDispute, ResolveDispute
@@ -23,9 +23,12 @@ def open_dispute(state: State, context: BlockContext, message: OpenDispute) -> R
     market_round = state.get(ROUNDS, message.round_id)
     if market_round is None:
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
-    if market_round.status != RoundStatus.SETTLED:
-        early = market_round.status < RoundStatus.SETTLED
-        return Refusal(Reason.TOO_EARLY if early else Reason.TOO_LATE, "round_id")
+    if market_round.status < RoundStatus.SETTLED:
+        return Refusal(Reason.TOO_EARLY, "round_id")
+    # The block's time counts too: the window's end may fall into this very block.
+    over = context.market_time_s >= window_end_s(state, market_round)
+    if over or market_round.status > RoundStatus.SETTLED:
+        return Refusal(Reason.TOO_LATE, "round_id")
     settled = state.get(SETTLEMENTS, message.order_id, message.round_id)
     if settled is None:
         return Refusal(Reason.UNKNOWN_ORDER, "order_id")
@@ -49,6 +52,11 @@ def open_dispute(state: State, context: BlockContext, message: OpenDispute) -> R
     )
     state.put(DISPUTES, message.order_id, dispute)
     return None
+
+
+def window_end_s(state: State, market_round: Round) -> int:
+    """Until when a round's settlements can be disputed."""
+    return market_round.settle_by_s + chain_of(state).dispute_window_s
 
 
 def resolve_dispute(state: State, context: BlockContext, message: ResolveDispute) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peerwatt.contracts.rounds import FINAL
 from peerwatt.contracts.state import (
     ACCOUNTS,
     AGENDA,
@@ -14,9 +15,6 @@ from peerwatt.contracts.state import (
     chain_of,
     must,
 )
-from peerwatt.records.market import RoundStatus
-
-ENDED = (RoundStatus.ENDED, RoundStatus.VOID)
 
 
 def broken_invariants(state: Readable) -> list[str]:
@@ -99,5 +97,5 @@ def _agenda(state: Readable) -> list[str]:
     return [
         f"round {round_id.hex()} stands {due.get(round_id, 0)} times in the agenda"
         for round_id, each in state.items(ROUNDS)
-        if due.get(round_id, 0) != (0 if each.status in ENDED else 1)
+        if due.get(round_id, 0) != (0 if each.status in FINAL else 1)
     ]

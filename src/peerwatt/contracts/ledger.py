@@ -1,8 +1,8 @@
 """The one door to the contracts: genesis, admission of a transaction, execution of a block.
 
-Knows every contract; hosts know this module alone. A transaction is checked in the order of
-`Reason`: encoding, chain, signature, nonce, validity, then its own contract. In a block, a valid
-signature and nonce consume the nonce even where the message is then refused.
+Knows every contract; hosts know this module alone. A transaction is checked for size, encoding,
+chain, signature, signer, nonce, validity and cosignature, then by its own contract. In a block, a
+valid signature and nonce consume the nonce even where the message is then refused.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from peerwatt.contracts import accounts, delivery, disputes, members, orders, rounds, sites
-from peerwatt.contracts.accounts import POT
 from peerwatt.contracts.state import (
     ACCOUNTS,
     CHAIN,
     MEMBERS,
+    POT,
     TABLES,
     Chain,
     Refusal,
@@ -98,15 +98,14 @@ def _check_genesis(genesis: Genesis) -> None:
     simulated = genesis.chain_id.startswith(SIMULATION_PREFIX)
     if not keys or any(keys[at] >= keys[at + 1] for at in range(len(keys) - 1)):
         raise ValueError("members: must be given, keys strictly ascending")
+    if POT in (*keys, genesis.tick_key):
+        raise ValueError("members, tick_key: 32 zero bytes are the pot's key")
     if genesis.tick_key and len(genesis.tick_key) != 32:
         raise ValueError("tick_key: must be empty or have 32 bytes")
     if simulated and not genesis.tick_key:
         raise ValueError(f"chain_id: a '{SIMULATION_PREFIX}' chain runs on ticks, not on real time")
     if genesis.rules_version not in SUPPORTED_RULES:
         raise ValueError(f"rules_version: this software knows {SUPPORTED_RULES}")
-    for name in ("mint_epoch_s", "max_orders", "max_work"):
-        if getattr(genesis, name) < 1:
-            raise ValueError(f"{name}: must be at least 1")
 
 
 def market_time_s(state: State, block_time_s: int, transactions: Sequence[bytes]) -> int:
@@ -123,14 +122,20 @@ def market_time_s(state: State, block_time_s: int, transactions: Sequence[bytes]
 
 
 def _signed_tick(state: State, chain: Chain, data: bytes) -> Tick | None:
-    """The tick that this transaction carries, if the clock key signed it for now."""
+    """The tick that this transaction carries, if the clock key signed it for now.
+
+    What moves the clock is accepted: a tick that would be refused must change nothing.
+    """
     parsed = _parse(data)
     if isinstance(parsed, Refusal):
         return None
     transaction, message = parsed
     if not isinstance(message, Tick) or message.signer != chain.tick_key:
         return None
-    return message if _authenticate(state, transaction, message) is None else None
+    refusal = _authenticate(state, transaction, message)
+    if refusal is None:
+        refusal = _check_validity(transaction, message, message.time_s)
+    return message if refusal is None else None
 
 
 def check_tx(state: State, context: BlockContext, transaction: bytes) -> Receipt:
@@ -204,13 +209,24 @@ def _authenticate(state: State, transaction: Transaction, message: Message) -> R
 def _judge(
     state: State, context: BlockContext, transaction: Transaction, message: Message, admission: bool
 ) -> Refusal | None:
-    if context.market_time_s > message.valid_until_s:
-        return Refusal(Reason.EXPIRED, "valid_until_s")
-    if transaction.cosigner and not transaction.is_cosigned(message.chain_id):
-        return Refusal(Reason.BAD_COSIGNATURE, "cosignature")
+    now_s = context.market_time_s
+    if isinstance(message, Tick):
+        now_s = max(now_s, message.time_s)
+    refusal = _check_validity(transaction, message, now_s)
+    if refusal is not None:
+        return refusal
     if isinstance(message, Tick):
         return _tick(state, context, message, admission)
     return _dispatch(state, context, message, transaction.message_id, transaction.cosigner)
+
+
+def _check_validity(transaction: Transaction, message: Message, now_s: int) -> Refusal | None:
+    if now_s > message.valid_until_s:
+        return Refusal(Reason.EXPIRED, "valid_until_s")
+    cosigned = transaction.cosigner or transaction.cosignature
+    if cosigned and not transaction.is_cosigned(message.chain_id):
+        return Refusal(Reason.BAD_COSIGNATURE, "cosignature")
+    return None
 
 
 def _tick(state: State, context: BlockContext, message: Tick, admission: bool) -> Refusal | None:

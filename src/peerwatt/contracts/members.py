@@ -14,6 +14,7 @@ from peerwatt.contracts.state import (
     ACCOUNTS,
     CHAIN,
     MEMBERS,
+    POT,
     PROPOSALS,
     Proposal,
     Refusal,
@@ -54,7 +55,7 @@ def propose_change(
 
 
 def vote(state: State, context: BlockContext, message: Vote) -> Refusal | None:
-    """A member's vote for a proposal."""
+    """A member's vote for a proposal, as long as the proposal can still be carried out."""
     proposal = state.get(PROPOSALS, message.proposal_id)
     if state.get(MEMBERS, message.signer) is None:
         return Refusal(Reason.NOT_PERMITTED, "signer")
@@ -64,9 +65,8 @@ def vote(state: State, context: BlockContext, message: Vote) -> Refusal | None:
         return Refusal(Reason.ALREADY_RESOLVED, "proposal_id")
     if message.signer in proposal.voters:
         return Refusal(Reason.ALREADY_VOTED, "signer")
-    refusal = _check_change(state, context, proposal.change)
-    if refusal is not None:
-        return refusal
+    if _check_change(state, context, proposal.change) is not None:
+        return Refusal(Reason.TOO_LATE, "proposal_id")
     # --- checked; from here on only writes ---
     voters = tuple(sorted((*proposal.voters, message.signer)))
     _count(state, message.proposal_id, replace(proposal, voters=voters))
@@ -77,7 +77,7 @@ def _check_change(state: State, context: BlockContext, change: Change) -> Refusa
     match change:
         case AddMember():
             account = state.get(ACCOUNTS, change.member.key)
-            if account is not None and account.wallet:
+            if change.member.key == POT or (account is not None and account.wallet):
                 return Refusal(Reason.ALREADY_EXISTS, "change")
         case RemoveMember():
             if state.get(MEMBERS, change.key) is None:

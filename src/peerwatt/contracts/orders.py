@@ -36,8 +36,10 @@ def place_buy_order(
         return found
     market_round, port = found
     prices = market_round.prices
-    if message.min_wh > message.max_wh or message.max_wh == 0:
+    if message.max_wh == 0:
         return Refusal(Reason.OUT_OF_RANGE, "max_wh")
+    if message.min_wh > message.max_wh:
+        return Refusal(Reason.OUT_OF_RANGE, "min_wh")
     if message.max_wh > _slot_energy_wh(port.charge_limit_w, market_round):
         return Refusal(Reason.OVER_LIMIT, "max_wh")
     if message.price_high_ucoin_per_kwh > prices.lost_load_ucoin_per_kwh:

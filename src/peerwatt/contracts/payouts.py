@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from peerwatt.contracts.accounts import POT, account_of, credit, spend, spend_held
+from peerwatt.contracts.accounts import account_of, credit, spend, spend_held
 from peerwatt.contracts.settlement import Pool, settle
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
     AWARDS,
+    POT,
     READINGS,
     SETTLEMENTS,
     InvariantError,
@@ -23,7 +24,6 @@ from peerwatt.records.market import (
     Flag,
     Prices,
     Round,
-    RoundStatus,
     SettlementTotals,
 )
 from peerwatt.records.members import Site
@@ -62,7 +62,6 @@ def settle_round(state: State, round_id: bytes, market_round: Round) -> Round:
     rows = [(each.order_id, encode(each)) for each in pool.settled]
     return replace(
         market_round,
-        status=RoundStatus.SETTLED,
         readings_root=state.seal("readings", round_id, [(k, encode(v)) for k, v in signed]),
         settlements_root=state.seal("settlements", round_id, rows),
         totals=totals,
@@ -127,7 +126,7 @@ def _pay_site_loss(
     meters: int,
 ) -> SettlementTotals:
     """The supplier is due the main meter's net flow at the tariff; the operator of the site bears
-    what that differs from the pool, as far as its free coins go."""
+    what that differs from the pool, as far as the payer's free coins go."""
     if main is None:
         return replace(totals, flags=totals.flags | Flag.MAIN_METER_MISSING)
     net_wh = main.imported_wh - main.exported_wh
@@ -143,7 +142,7 @@ def _pay_site_loss(
     credit(state, payee, moved)
     flags = totals.flags
     if moved < abs(due):
-        flags |= Flag.OPERATOR_IN_ARREARS
+        flags |= Flag.OPERATOR_IN_ARREARS if due > 0 else Flag.SUPPLIER_IN_ARREARS
     if abs(loss_wh) > (totals.bought_wh + totals.sold_wh) // MAIN_METER_TOLERANCE + meters:
         flags |= Flag.MAIN_METER_DISAGREES
     signed = moved if due > 0 else -moved

@@ -1,7 +1,4 @@
-"""The life of a round: opened by the site's operator, then moved on by time alone.
-
-    OPEN --gate--> CLOSED --> CLEARED --slot end--> DELIVERED --readings in, or settle_by-->
-    SETTLED --dispute window--> ENDED;  CLOSED --> VOID where nobody ordered
+"""The life of a round: opened by the site's operator, then moved on by time alone, along `LIFE`.
 
 Knows state and every step's contract. What is due stands in the agenda; a block does a bounded
 amount of it, and the agenda is the cursor from which the next block goes on.
@@ -9,12 +6,16 @@ amount of it, and the agenda is the cursor from which the next block goes on.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from peerwatt.contracts.clearing import clear_round
+from peerwatt.contracts.disputes import window_end_s
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.payouts import settle_round
-from peerwatt.contracts.sites import prices_at
+from peerwatt.contracts.sites import MAX_AHEAD_S, prices_at
 from peerwatt.contracts.state import (
     AGENDA,
     LIMITS,
@@ -31,13 +32,30 @@ from peerwatt.contracts.state import (
     must,
 )
 from peerwatt.records.codec import encode
-from peerwatt.records.market import NO_HASH, Round, RoundStatus, round_key
-from peerwatt.records.members import Role
+from peerwatt.records.market import NO_HASH, Round, RoundStatus, Tariff, round_key
+from peerwatt.records.members import Role, Site
 from peerwatt.records.receipts import BlockContext, Event, Reason
 from peerwatt.records.transactions import OpenRound
 from peerwatt.units import energy_floor_wh
 
-MAX_SLOT_S = 86_400
+
+class Move(NamedTuple):
+    """A step that a round may take, and what brings it about."""
+
+    before: RoundStatus
+    trigger: str
+    after: RoundStatus
+
+
+LIFE = (
+    Move(RoundStatus.OPEN, "gate_s", RoundStatus.CLOSED),
+    Move(RoundStatus.CLOSED, "at once, with orders", RoundStatus.CLEARED),
+    Move(RoundStatus.CLOSED, "at once, without orders", RoundStatus.VOID),
+    Move(RoundStatus.CLEARED, "slot_end_s", RoundStatus.DELIVERED),
+    Move(RoundStatus.DELIVERED, "all readings in, or settle_by_s", RoundStatus.SETTLED),
+    Move(RoundStatus.SETTLED, "settle_by_s and the dispute window", RoundStatus.ENDED),
+)
+FINAL = tuple(each for each in RoundStatus if all(each != move.before for move in LIFE))
 
 
 def open_round(state: State, context: BlockContext, message: OpenRound) -> Refusal | None:
@@ -48,9 +66,9 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     if message.signer != site.operator or not has_role(state, message.signer, Role.AGGREGATOR):
         return Refusal(Reason.NOT_PERMITTED, "signer")
     tariff = state.get(TARIFFS, message.tariff.encode())
-    if tariff is None or tariff.supplier != site.supplier:
+    if tariff is None or not _applies(state, tariff, site):
         return Refusal(Reason.UNKNOWN_TARIFF, "tariff")
-    refusal = _bad_times(message, context.market_time_s)
+    refusal = _bad_times(message, site, context.market_time_s)
     if refusal is not None:
         return refusal
     round_id = round_key(message.site, message.slot_start_s)
@@ -95,8 +113,16 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     return None
 
 
-def _bad_times(message: OpenRound, now_s: int) -> Refusal | None:
-    """now < gate < clear_by < slot start < slot end < settle_by, named where it first fails."""
+def _applies(state: State, tariff: Tariff, site: Site) -> bool:
+    """Whether a tariff is of this site's grid operator and supplier, who is still one."""
+    parties = (tariff.supplier, tariff.grid_operator)
+    supplies = has_role(state, tariff.supplier, Role.SUPPLIER)
+    return supplies and parties == (site.supplier, site.grid_operator)
+
+
+def _bad_times(message: OpenRound, site: Site, now_s: int) -> Refusal | None:
+    """now < gate < clear_by < slot start < slot end < settle_by, named where it first fails; the
+    slot is one of the site's."""
     times = (
         ("gate_s", message.gate_s),
         ("clear_by_s", message.clear_by_s),
@@ -111,8 +137,12 @@ def _bad_times(message: OpenRound, now_s: int) -> Refusal | None:
         if time_s <= earlier_s:
             return Refusal(Reason.OUT_OF_ORDER, name)
         earlier_s = time_s
-    if message.slot_end_s - message.slot_start_s > MAX_SLOT_S:
+    if message.slot_start_s % site.slot_s:
+        return Refusal(Reason.OUT_OF_RANGE, "slot_start_s")
+    if message.slot_end_s - message.slot_start_s != site.slot_s:
         return Refusal(Reason.OUT_OF_RANGE, "slot_end_s")
+    if message.settle_by_s > now_s + MAX_AHEAD_S:
+        return Refusal(Reason.OUT_OF_RANGE, "settle_by_s")
     return None
 
 
@@ -120,19 +150,18 @@ def advance(state: State, now_s: int) -> tuple[Event, ...]:
     """Take the steps that are due, oldest first, until this block's share of work is done."""
     events: list[Event] = []
     work_left = chain_of(state).max_work
-    while work_left > 0:
-        agenda = state.items(AGENDA)
-        if not agenda or int.from_bytes(agenda[0][0][:8], "big") > now_s:
-            break
-        key, due = agenda[0]
+    agenda = [key for key, _ in state.items(AGENDA)]  # ascending, hence a heap
+    while agenda and work_left > 0 and int.from_bytes(agenda[0][:8], "big") <= now_s:
+        key = heappop(agenda)
+        round_id = must(state.get(AGENDA, key)).round_id
         state.delete(AGENDA, key)
-        market_round = must(state.get(ROUNDS, due.round_id))
+        market_round = must(state.get(ROUNDS, round_id))
         work_left -= market_round.order_count + 1
-        moved = _step(state, due.round_id, market_round)
-        state.put(ROUNDS, due.round_id, moved)
-        events.append(Event(kind=moved.status.name.lower(), key=due.round_id))
-        if moved.status not in (RoundStatus.ENDED, RoundStatus.VOID):
-            _schedule(state, due.round_id, _due_s(state, moved, now_s))
+        moved = _step(state, round_id, market_round)
+        state.put(ROUNDS, round_id, moved)
+        events.append(Event(kind=moved.status.name.lower(), key=round_id))
+        if moved.status not in FINAL:
+            heappush(agenda, _schedule(state, round_id, _due_s(state, moved, now_s)))
     return tuple(events)
 
 
@@ -142,13 +171,20 @@ def _step(state: State, round_id: bytes, market_round: Round) -> Round:
         case RoundStatus.OPEN:
             return _close(state, round_id, market_round)
         case RoundStatus.CLEARED:
-            return replace(market_round, status=RoundStatus.DELIVERED)
+            return _moved(market_round, RoundStatus.DELIVERED)
         case RoundStatus.DELIVERED:
-            return settle_round(state, round_id, market_round)
+            return _moved(settle_round(state, round_id, market_round), RoundStatus.SETTLED)
         case RoundStatus.SETTLED:
             return _end(state, round_id, market_round)
         case RoundStatus.CLOSED | RoundStatus.ENDED | RoundStatus.VOID:
             raise InvariantError(f"nothing is due for a {market_round.status.name} round")
+
+
+def _moved(market_round: Round, status: RoundStatus) -> Round:
+    """A round one step further; the only place where a status changes."""
+    if not any(move.before == market_round.status and move.after == status for move in LIFE):
+        raise InvariantError(f"a {market_round.status.name} round cannot be {status.name} next")
+    return replace(market_round, status=status)
 
 
 def _due_s(state: State, market_round: Round, now_s: int) -> int:
@@ -161,7 +197,7 @@ def _due_s(state: State, market_round: Round, now_s: int) -> int:
         case RoundStatus.DELIVERED:
             return market_round.settle_by_s if market_round.awaited_readings else now_s
         case RoundStatus.SETTLED:
-            return market_round.settle_by_s + chain_of(state).dispute_window_s
+            return window_end_s(state, market_round)
         case RoundStatus.CLOSED | RoundStatus.ENDED | RoundStatus.VOID:
             raise InvariantError(f"nothing is due for a {market_round.status.name} round")
 
@@ -169,8 +205,11 @@ def _due_s(state: State, market_round: Round, now_s: int) -> int:
 def settle_early(state: State, round_id: bytes, now_s: int) -> None:
     """Once the last awaited reading is in, a delivered round need not wait for settle_by."""
     market_round = must(state.get(ROUNDS, round_id))
-    if market_round.status == RoundStatus.DELIVERED and market_round.awaited_readings == 0:
-        state.delete(AGENDA, _agenda_key(round_id, market_round.settle_by_s))
+    waits = _agenda_key(round_id, market_round.settle_by_s)
+    if market_round.status != RoundStatus.DELIVERED or state.get(AGENDA, waits) is None:
+        return
+    if market_round.awaited_readings == 0:
+        state.delete(AGENDA, waits)
         _schedule(state, round_id, now_s)
 
 
@@ -178,21 +217,25 @@ def _close(state: State, round_id: bytes, market_round: Round) -> Round:
     """The gate: the book is sealed and cleared at once, or void where nobody ordered."""
     orders = state.items(ORDERS, round_id)
     root = state.seal("orders", round_id, [(key, encode(order)) for key, order in orders])
-    closed = replace(market_round, status=RoundStatus.CLOSED, orders_root=root)
+    closed = replace(_moved(market_round, RoundStatus.CLOSED), orders_root=root)
     if not orders:
-        return replace(closed, status=RoundStatus.VOID, void_reason=int(Reason.NO_ORDERS))
-    return clear_round(state, round_id, closed)
+        void = _moved(closed, RoundStatus.VOID)
+        return replace(void, void_reason=int(Reason.NO_ORDERS))
+    return _moved(clear_round(state, round_id, closed), RoundStatus.CLEARED)
 
 
 def _end(state: State, round_id: bytes, market_round: Round) -> Round:
     """The dispute window is over: the rows live on in the sealed trees."""
     for order_id, _ in state.items(SETTLEMENTS, round_id):
         state.delete(SETTLEMENTS, order_id, round_id)
-    return replace(market_round, status=RoundStatus.ENDED)
+    return _moved(market_round, RoundStatus.ENDED)
 
 
-def _schedule(state: State, round_id: bytes, due_s: int) -> None:
-    state.put(AGENDA, _agenda_key(round_id, due_s), Due(round_id=round_id))
+def _schedule(state: State, round_id: bytes, due_s: int) -> bytes:
+    """Put a round's next step into the agenda; the entry's key."""
+    key = _agenda_key(round_id, due_s)
+    state.put(AGENDA, key, Due(round_id=round_id))
+    return key
 
 
 def _agenda_key(round_id: bytes, due_s: int) -> bytes:

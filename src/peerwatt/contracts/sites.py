@@ -23,7 +23,7 @@ from peerwatt.contracts.state import (
     must,
     port_key,
 )
-from peerwatt.records.market import Prices, Tariff, TariffStep, round_key
+from peerwatt.records.market import Prices, SlotLimit, Tariff, TariffStep, round_key
 from peerwatt.records.members import Meter, Port, Role, Site
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import (
@@ -36,6 +36,8 @@ from peerwatt.records.transactions import (
 )
 
 MAX_LISTED = 1_000
+# Nothing is fixed, and no coin held, for later than this.
+MAX_AHEAD_S = 31 * 86_400
 
 
 def register_site(
@@ -44,8 +46,10 @@ def register_site(
     """An aggregator's hub; the grid operator, who limits it, signs too."""
     if not has_role(state, message.signer, Role.AGGREGATOR):
         return Refusal(Reason.NOT_PERMITTED, "signer")
-    if cosigner != message.grid_operator or not has_role(state, cosigner, Role.GRID_OPERATOR):
-        return Refusal(Reason.BAD_COSIGNATURE, "grid_operator")
+    if cosigner != message.grid_operator:
+        return Refusal(Reason.BAD_COSIGNATURE, "cosigner")
+    if not has_role(state, message.grid_operator, Role.GRID_OPERATOR):
+        return Refusal(Reason.UNKNOWN_MEMBER, "grid_operator")
     if not has_role(state, message.supplier, Role.SUPPLIER):
         return Refusal(Reason.UNKNOWN_MEMBER, "supplier")
     if state.get(SITES, message.site.encode()) is not None:
@@ -60,6 +64,7 @@ def register_site(
         main_meter=message.main_meter,
         import_limit_w=message.import_limit_w,
         export_limit_w=message.export_limit_w,
+        slot_s=message.slot_s,
     )
     state.put(SITES, message.site.encode(), site)
     state.put(METERS, message.main_meter, Meter(site=message.site, port=""))
@@ -145,6 +150,7 @@ def publish_tariff(
     # --- checked; from here on only writes ---
     tariff = Tariff(
         supplier=message.signer,
+        grid_operator=cosigner,
         price_rule=message.price_rule,
         steps=message.steps,
         end_s=message.end_s,
@@ -182,11 +188,14 @@ def _bad_steps(message: PublishTariff) -> Refusal | None:
 
 
 def prices_at(tariff: Tariff, start_s: int, end_s: int) -> Prices | None:
-    """The price parts of a slot; None where the tariff does not cover the whole of it."""
+    """The price parts of a slot; None where the tariff does not cover the whole of it with one
+    step, as whoever opens the round could else choose among its prices."""
     step: TariffStep | None = None
     for each in tariff.steps:
         if each.from_s <= start_s:
             step = each
+        elif each.from_s < end_s:
+            return None
     if step is None or end_s > tariff.end_s:
         return None
     return Prices(
@@ -206,7 +215,8 @@ def publish_limits(state: State, context: BlockContext, message: PublishLimits) 
     site = state.get(SITES, message.site.encode())
     if site is None:
         return Refusal(Reason.UNKNOWN_SITE, "site")
-    if message.signer != site.grid_operator:
+    grid_operator = has_role(state, message.signer, Role.GRID_OPERATOR)
+    if message.signer != site.grid_operator or not grid_operator:
         return Refusal(Reason.NOT_PERMITTED, "signer")
     if not 1 <= len(message.limits) <= MAX_LISTED:
         return Refusal(Reason.TOO_MANY, "limits")
@@ -214,17 +224,23 @@ def publish_limits(state: State, context: BlockContext, message: PublishLimits) 
     if any(later <= earlier for earlier, later in pairwise(starts)):
         return Refusal(Reason.OUT_OF_ORDER, "limits")
     for limit in message.limits:
-        opened = state.get(ROUNDS, round_key(message.site, limit.slot_start_s)) is not None
-        if opened or limit.slot_start_s <= context.market_time_s:
-            return Refusal(Reason.TOO_LATE, "limits")
-        over = (
-            limit.import_limit_w > site.import_limit_w or limit.export_limit_w > site.export_limit_w
-        )
-        if over:
-            return Refusal(Reason.OVER_LIMIT, "limits")
+        refusal = _bad_limit(state, message.site, site, limit, context.market_time_s)
+        if refusal is not None:
+            return refusal
     # --- checked; from here on only writes ---
     for limit in message.limits:
         state.put(LIMITS, round_key(message.site, limit.slot_start_s), limit)
+    return None
+
+
+def _bad_limit(state: State, name: str, site: Site, limit: SlotLimit, now_s: int) -> Refusal | None:
+    if limit.slot_start_s % site.slot_s or limit.slot_start_s > now_s + MAX_AHEAD_S:
+        return Refusal(Reason.OUT_OF_RANGE, "limits")
+    if limit.import_limit_w > site.import_limit_w or limit.export_limit_w > site.export_limit_w:
+        return Refusal(Reason.OVER_LIMIT, "limits")
+    opened = state.get(ROUNDS, round_key(name, limit.slot_start_s)) is not None
+    if opened or limit.slot_start_s <= now_s:
+        return Refusal(Reason.TOO_LATE, "limits")
     return None
 
 

@@ -28,6 +28,8 @@ from peerwatt.units import ChainId, Count, Hash, Key, TimeS, Ucoin
 
 R = TypeVar("R")
 
+POT = bytes(32)
+
 
 class Chain(Record):
     """The chain's own record: its constants from genesis, its clock and its coins."""

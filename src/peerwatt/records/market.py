@@ -19,6 +19,7 @@ from peerwatt.units import (
     PriceUcoinPerKwh,
     SlopeUcoinPerKwh2,
     TimeS,
+    TotalWh,
     Ucoin,
 )
 
@@ -68,10 +69,12 @@ class TariffStep(Record):
 
 
 class Tariff(Record):
-    """A supplier's published prices. The three fees fall on energy traded between cars and are
-    part of the merit order; `lost_load` caps every price."""
+    """A supplier's published prices, for sites of the grid operator that signed its fees. The three
+    fees fall on energy traded between cars and are part of the merit order; `lost_load` caps
+    every price."""
 
     supplier: Key
+    grid_operator: Key
     price_rule: PriceRule
     steps: tuple[TariffStep, ...]
     end_s: TimeS
@@ -182,6 +185,7 @@ class Flag(IntEnum):
     MAIN_METER_MISSING = 4
     MAIN_METER_DISAGREES = 8
     OPERATOR_IN_ARREARS = 16
+    SUPPLIER_IN_ARREARS = 32
 
 
 class Clearing(Record):
@@ -193,8 +197,8 @@ class Clearing(Record):
 
     price_ucoin_per_kwh: PriceUcoinPerKwh
     buyer_price_ucoin_per_kwh: PriceUcoinPerKwh
-    bought_wh: EnergyWh
-    sold_wh: EnergyWh
+    bought_wh: TotalWh
+    sold_wh: TotalWh
     import_wh: EnergyWh
     export_wh: EnergyWh
     supplier_held_ucoin: Ucoin
@@ -205,11 +209,11 @@ class SettlementTotals(Record):
     """Energy and money of a settled round. `site_loss_wh` and what the operator paid for it can be
     negative: the main meter then read less than the others together."""
 
-    bought_wh: EnergyWh = 0
-    sold_wh: EnergyWh = 0
-    import_wh: EnergyWh = 0
-    export_wh: EnergyWh = 0
-    unserved_wh: EnergyWh = 0
+    bought_wh: TotalWh = 0
+    sold_wh: TotalWh = 0
+    import_wh: TotalWh = 0
+    export_wh: TotalWh = 0
+    unserved_wh: TotalWh = 0
     site_loss_wh: int = 0
     paid_ucoin: Ucoin = 0
     received_ucoin: Ucoin = 0

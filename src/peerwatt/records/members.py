@@ -6,9 +6,23 @@ Knows units and the codec.
 from __future__ import annotations
 
 from enum import IntFlag
+from typing import Annotated
+
+from msgspec import Meta
 
 from peerwatt.records.codec import Record
-from peerwatt.units import ChainId, Count, Key, Name, PowerW, TimeS, Ucoin
+from peerwatt.units import (
+    MAX_COUNT,
+    MAX_TIME_S,
+    ChainId,
+    Count,
+    Key,
+    Name,
+    PowerW,
+    SlotS,
+    TimeS,
+    Ucoin,
+)
 
 
 class Role(IntFlag):
@@ -22,12 +36,15 @@ class Role(IntFlag):
     ISSUER = 32
 
 
+Roles = Annotated[int, Meta(ge=0, le=63)]
+
+
 class Member(Record):
     """An organisation of the consortium: its key, name and roles (bits of `Role`)."""
 
     key: Key
     name: Name
-    roles: Count
+    roles: Roles
 
 
 class Genesis(Record):
@@ -41,11 +58,11 @@ class Genesis(Record):
     start_s: TimeS
     rules_version: Count
     members: tuple[Member, ...]
-    mint_epoch_s: Count
+    mint_epoch_s: Annotated[int, Meta(ge=1, le=MAX_TIME_S)]
     mint_cap_ucoin: Ucoin
-    max_orders: Count
-    max_work: Count
-    dispute_window_s: Count
+    max_orders: Annotated[int, Meta(ge=1, le=100_000)]
+    max_work: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+    dispute_window_s: Annotated[int, Meta(ge=0, le=366 * 86_400)]
 
 
 class Account(Record):
@@ -58,7 +75,8 @@ class Account(Record):
 
 
 class Site(Record):
-    """A hub: who runs it, who supplies it, who limits it, and its main meter."""
+    """A hub: who runs it, who supplies it, who limits it, its main meter, and how long its slots
+    are. Slots start at multiples of their length, so they never overlap."""
 
     operator: Key
     supplier: Key
@@ -66,6 +84,7 @@ class Site(Record):
     main_meter: Key
     import_limit_w: PowerW
     export_limit_w: PowerW
+    slot_s: SlotS
 
 
 class Port(Record):

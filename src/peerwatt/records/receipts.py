@@ -85,12 +85,15 @@ WITNESS_DOMAIN = "witness"
 
 
 class Reason(IntEnum):
-    """Why a transaction was refused, in the order in which it is checked."""
+    """Why a transaction was refused. The hundreds tell what was at fault: 1 the envelope or the
+    sender, 2 what it names, 3 that it was done before, 4 its values, time or money, 5 a reading,
+    6 the clock; 7 is why a round is void. docs/reasons.md lists each message's reasons in the
+    order in which they are checked."""
 
     OK = 0
 
-    MALFORMED = 101
-    OVERSIZED = 102
+    OVERSIZED = 101
+    MALFORMED = 102
     WRONG_CHAIN = 103
     BAD_SIGNATURE = 104
     UNKNOWN_SIGNER = 105
@@ -144,8 +147,8 @@ class Reason(IntEnum):
 
 WORDS = {
     Reason.OK: "It was accepted.",
-    Reason.MALFORMED: "It is not a message in the one form that the ledger reads.",
     Reason.OVERSIZED: "It is larger than a transaction may be.",
+    Reason.MALFORMED: "It is not a message in the one form that the ledger reads.",
     Reason.WRONG_CHAIN: "It was made for another chain.",
     Reason.BAD_SIGNATURE: "The signature is not its sender's.",
     Reason.UNKNOWN_SIGNER: "Its sender has no account.",

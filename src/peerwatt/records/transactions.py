@@ -26,6 +26,7 @@ from peerwatt.units import (
     PriceUcoinPerKwh,
     Signature,
     SlopeUcoinPerKwh2,
+    SlotS,
     TimeS,
     Ucoin,
 )
@@ -125,6 +126,7 @@ class RegisterSite(Header, tag=8):
     main_meter: Key
     import_limit_w: PowerW
     export_limit_w: PowerW
+    slot_s: SlotS
 
 
 class RegisterPort(Header, tag=9):
@@ -264,13 +266,14 @@ Message = (
 class Transaction(Record):
     """A message's bytes with its signer's signature and, where a message needs two, another's.
 
-    The cosigner signs the message, the signer both, so that nobody can part them.
+    The cosigner signs the message, the signer both, so that nobody can part them; neither can
+    anyone move bytes between cosigner and cosignature, which both have their greatest length.
     """
 
     message: bytes
     signature: Signature
-    cosigner: bytes = b""
-    cosignature: bytes = b""
+    cosigner: Annotated[bytes, Meta(max_length=32)] = b""
+    cosignature: Annotated[bytes, Meta(max_length=64)] = b""
 
     @property
     def message_id(self) -> bytes:
