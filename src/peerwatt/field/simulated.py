@@ -8,8 +8,10 @@ What a battery cannot take or give does not flow, and so is missing in its meter
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +76,9 @@ class _Event:
     car: Car | None
 
 
+_AT_S = attrgetter("at_s")
+
+
 class SimulatedHub:
     """All ports of one site, their cars, their meters and the main meter."""
 
@@ -105,7 +110,7 @@ class SimulatedHub:
         )
         self._soc = np.zeros(count)
         self._cars: list[Car | None] = [None] * count
-        self._events: list[_Event] = []
+        self._events: list[_Event] = []  # by time
         self._booked = [(start_s, False)] * count
         self._power_w = np.zeros(count, np.int64)
         self._until_s = np.full(count, start_s, np.int64)
@@ -145,9 +150,8 @@ class SimulatedHub:
         if duration_s <= 0:
             raise ValueError("duration_s: must be above zero")
         start_s, self.now_s = self.now_s, self.now_s + duration_s
-        self._events.sort(key=lambda event: event.at_s)
-        due = [event for event in self._events if event.at_s <= self.now_s]
-        self._events = self._events[len(due) :]
+        count = bisect_right(self._events, self.now_s, key=_AT_S)
+        due, self._events = self._events[:count], self._events[count:]
         ends_s = np.minimum(self._until_s, self.now_s)
         for event in due:
             if event.car is None:
@@ -227,7 +231,7 @@ class SimulatedHub:
         if at_s == self.now_s:
             self._place_car(event)
         else:
-            self._events.append(event)
+            insort(self._events, event, key=_AT_S)
 
     def _place_car(self, event: _Event) -> None:
         """The car stands at the port, or what stood there is gone and its set-point with it."""
