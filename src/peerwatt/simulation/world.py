@@ -141,7 +141,7 @@ class World:
         if self.host.get("rounds", self._round_id(slot)).clearing is not None:
             report = report_readings(
                 self.readings[slot],
-                registered={port: self.keys.meter(port).public for port in self.readings[slot]},
+                registered={meter.port: key for key, meter in self.host.items("meters")},
                 start_s=start_s,
                 end_s=end_s,
                 round_id=self._round_id(slot),
