@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from peerwatt.audit.folder import open_chain, verify_folder
@@ -28,7 +29,7 @@ def run_verify(what: Path, trusted_head: str | None, witness: str | None) -> boo
             show_refused(report.refused)
     else:
         bundle = _read(what)
-        findings = verify_bundle(bundle, trusted_head=head, witness=key)
+        findings = verify_bundle(bundle, trusted_head=head, witness=key, show_time=_utc)
         _show_settled(bundle)
         show_findings(findings)
     sound = is_sound(findings)
@@ -84,6 +85,10 @@ def _show_settled(bundle: ReceiptBundle) -> None:
         f"Order {row.order_id.hex()[:16]}…, {row.side.name.lower()} at port {row.port}: "
         f"awarded {row.awarded_wh} Wh, metered {row.metered_wh} Wh, {money:+.6f} coins"
     )
+
+
+def _utc(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _bytes32(option: str, text: str | None) -> bytes | None:

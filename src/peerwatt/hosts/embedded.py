@@ -29,7 +29,6 @@ from peerwatt.records.transactions import MAX_TRANSACTION_BYTES
 
 MAX_PENDING = 1 << 17
 MAX_REFUSED_KEPT = 1 << 16
-MAX_RECORDED_KEPT = 1 << 16
 
 
 class _Waiting(NamedTuple):
@@ -70,29 +69,10 @@ class EmbeddedHost(Replica):
         self._max_transactions = min(max_block_transactions, MAX_BLOCK_TRANSACTIONS)
         self._max_bytes = min(max_block_bytes, MAX_BLOCK_BYTES)
         self._waiting: dict[bytes, _Waiting] = {}
-        self._recorded: dict[bytes, Receipt] = {}
         self._refused: dict[bytes, Receipt] = {}
         self._checked = Overlay(self._state)
         self._context = self._context_at(0)
-        self._recall()
         self._check_anew()
-
-    def _recall(self) -> None:
-        """The receipts of record of the last blocks, so that a resubmission finds its answer."""
-        results: list[BlockResult] = []
-        count = 0
-        for height in range(self.height, 0, -1):
-            if count >= MAX_RECORDED_KEPT:
-                break
-            results.append(self.result(height))
-            count += len(results[-1].receipts)
-        for result in reversed(results):
-            self._record(result)
-
-    def _record(self, result: BlockResult) -> None:
-        for receipt in result.receipts:
-            self._recorded.setdefault(receipt.transaction_id, receipt)
-        _trim(self._recorded, MAX_RECORDED_KEPT)
 
     @property
     def refused(self) -> tuple[Receipt, ...]:
@@ -108,15 +88,12 @@ class EmbeddedHost(Replica):
     def submit(self, transaction: bytes) -> Receipt:
         """Check a transaction against the state and all that waits, and let it wait if it will do.
 
-        The same bytes again get the answer that is known and change nothing; only what was
-        refused at admission is checked again, as it may do by now.
+        What waits already gets the same answer again and changes nothing. What stands in a block
+        is checked like any other: its nonce is used up.
         """
         transaction_id = digest(transaction)
         waiting = self._waiting.get(transaction_id)
-        if waiting is not None:
-            return waiting.receipt
-        recorded = self._recorded.get(transaction_id)
-        return self._admit(transaction_id, transaction) if recorded is None else recorded
+        return self._admit(transaction_id, transaction) if waiting is None else waiting.receipt
 
     def _admit(self, transaction_id: bytes, transaction: bytes) -> Receipt:
         receipt = self._check(transaction_id, transaction)
@@ -205,7 +182,6 @@ class EmbeddedHost(Replica):
 
     def _execute(self, block: Block) -> BlockResult:
         result = super()._execute(block)
-        self._record(result)
         for receipt in result.receipts:
             self._waiting.pop(receipt.transaction_id, None)
         self._check_anew()

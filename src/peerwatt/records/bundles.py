@@ -7,6 +7,7 @@ without a trusted head or a witness says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
@@ -92,6 +93,7 @@ def verify_bundle(
     proposer: bytes | None = None,
     trusted_head: bytes | None = None,
     witness: bytes | None = None,
+    show_time: Callable[[int], str] = lambda time_s: f"unix time {time_s}",
 ) -> list[Finding]:
     """Every statement that the bundle makes, checked.
 
@@ -100,8 +102,9 @@ def verify_bundle(
         proposer: the key that must have signed the headers, if it is known.
         trusted_head: a block id had from elsewhere; it must be the head or the header.
         witness: the key of a member that must have co-signed the head.
+        show_time: how to write unix seconds for people.
     """
-    findings = [*_entry_findings(bundle), *_chain_findings(bundle)]
+    findings = [*_entry_findings(bundle, show_time), *_chain_findings(bundle)]
     if proposer is not None:
         signers = [each.header.context.proposer for each in (bundle.head, bundle.round.header)]
         text = f"the proposer is {_short(proposer)}"
@@ -122,12 +125,14 @@ def _short(data: bytes) -> str:
     return data.hex()[:16] + "…"
 
 
-def _entry_findings(bundle: ReceiptBundle) -> list[Finding]:
+def _entry_findings(bundle: ReceiptBundle, show_time: Callable[[int], str]) -> list[Finding]:
     """From the entry up to the state."""
     entry, stored = bundle.entry, bundle.round
     height = stored.header.header.context.height
     record = _round_of(stored.value)
-    name = f"round {entry.scope.hex()}" if record is None else _round_name(record)
+    name = f"round {entry.scope.hex()}"
+    if record is not None:
+        name = f"the round of {record.site} at {show_time(record.slot_start_s)}"
     root = getattr(record, f"{entry.tree}_root") if record and entry.tree in TREES else None
     there = "no entry" if entry.item is None else "entry"
     in_state = stored.store == ROUNDS and stored.key == entry.scope and stored.holds()
@@ -143,10 +148,6 @@ def _round_of(value: bytes | None) -> Round | None:
         return None if value is None else decode(value, Round)
     except CodecError:
         return None
-
-
-def _round_name(record: Round) -> str:
-    return f"the round of {record.site} at unix time {record.slot_start_s}"
 
 
 def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:

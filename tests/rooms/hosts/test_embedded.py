@@ -71,19 +71,20 @@ def test_the_same_bytes_again_change_nothing() -> None:
     first = host.submit(transaction)
     assert (host.submit(transaction), host.pending) == (first, 1)
     host.seal(1)
-    assert (host.submit(transaction), host.pending) == (first, 0)
+    again = host.submit(transaction)
+    assert (again.reason, host.pending) == (Reason.WRONG_NONCE, 0)
     host.seal(2)
     assert (units(host, 2), host.receipts(2)) == (1100, ())
 
 
-def test_a_resubmission_finds_its_receipt_after_a_restart() -> None:
+def test_a_replay_is_refused_after_a_restart_too() -> None:
     store = Store(None)
     host = new_host(store)
     transaction = toy.move(1, 0, 2, 100)
     host.submit(transaction)
     host.seal(1, [transaction, b"junk"])
     again = new_host(store)
-    assert again.submit(transaction).ok
+    assert again.submit(transaction).reason == Reason.WRONG_NONCE
     assert again.submit(b"junk").reason == Reason.MALFORMED
     assert (again.pending, again.refused) == (0, ())
 
