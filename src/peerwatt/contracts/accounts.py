@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.state import (
     ACCOUNTS,
-    CHAIN,
     DEPOSITS,
     MEMBERS,
     Deposit,
@@ -20,6 +19,7 @@ from peerwatt.contracts.state import (
     State,
     chain_of,
     must,
+    put_chain,
 )
 from peerwatt.records.members import Account, Role
 from peerwatt.records.receipts import BlockContext, Reason
@@ -109,9 +109,8 @@ def mint(state: State, context: BlockContext, message: Mint, cosigner: bytes) ->
     # --- checked; from here on only writes ---
     deposit = Deposit(to=message.to, amount_ucoin=message.amount_ucoin)
     state.put(DEPOSITS, message.deposit_reference, deposit)
-    state.put(
-        CHAIN,
-        b"",
+    put_chain(
+        state,
         replace(chain, mint_epoch=epoch, minted_in_epoch_ucoin=minted, issued_ucoin=issued),
     )
     credit(state, message.to, message.amount_ucoin)
@@ -125,7 +124,7 @@ def withdraw(state: State, context: BlockContext, message: Withdraw) -> Refusal 
     # --- checked; from here on only writes ---
     chain = chain_of(state)
     withdrawn = chain.withdrawn_ucoin + message.amount_ucoin
-    state.put(CHAIN, b"", replace(chain, withdrawn_ucoin=withdrawn))
+    put_chain(state, replace(chain, withdrawn_ucoin=withdrawn))
     spend(state, message.signer, message.amount_ucoin)
     return None
 

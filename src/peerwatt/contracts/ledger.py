@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from peerwatt.contracts import accounts, delivery, disputes, members, orders, rounds, sites
 from peerwatt.contracts.state import (
     ACCOUNTS,
-    CHAIN,
     MEMBERS,
     POT,
     TABLES,
@@ -23,6 +22,7 @@ from peerwatt.contracts.state import (
     Refusal,
     State,
     chain_of,
+    put_chain,
 )
 from peerwatt.records.codec import CodecError, decode, digest
 from peerwatt.records.members import Account, Genesis
@@ -64,9 +64,8 @@ def init_chain(state: State, genesis: bytes) -> None:
     """Write the first state; ValueError names the genesis field that cannot be."""
     document = decode(genesis, Genesis)
     _check_genesis(document)
-    state.put(
-        CHAIN,
-        b"",
+    put_chain(
+        state,
         Chain(
             chain_id=document.chain_id,
             tick_key=document.tick_key,
@@ -150,7 +149,7 @@ def apply_block(state: State, context: BlockContext, transactions: Sequence[byte
         chain = replace(chain, rules_version=chain.next_rules_version)
     if chain.rules_version not in SUPPORTED_RULES:
         raise RuntimeError(f"rules version {chain.rules_version} needs newer software")
-    state.put(CHAIN, b"", replace(chain, market_time_s=context.market_time_s))
+    put_chain(state, replace(chain, market_time_s=context.market_time_s))
     receipts = [_execute(state, context, data, admission=False) for data in transactions]
     events = rounds.advance(state, context.market_time_s)
     return BlockResult(receipts=tuple(receipts), events=events)

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from peerwatt.contracts.state import (
     ACCOUNTS,
-    CHAIN,
     MEMBERS,
     POT,
     PROPOSALS,
@@ -20,6 +19,7 @@ from peerwatt.contracts.state import (
     Refusal,
     State,
     chain_of,
+    put_chain,
 )
 from peerwatt.records.members import Account, Role
 from peerwatt.records.receipts import BlockContext, Reason
@@ -112,9 +112,8 @@ def _carry_out(state: State, change: Change) -> None:
         case RemoveMember():
             state.delete(MEMBERS, change.key)
         case UpgradeRules():
-            state.put(
-                CHAIN,
-                b"",
+            put_chain(
+                state,
                 replace(
                     chain_of(state),
                     next_rules_version=change.rules_version,

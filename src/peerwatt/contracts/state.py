@@ -97,7 +97,8 @@ class Table(Generic[R]):
     keys: str
 
 
-CHAIN: Table[Chain] = Table("chain", Chain, True, "empty")
+CHAIN_KEY = b"chain"
+CHAIN: Table[Chain] = Table("chain", Chain, True, "`chain`")
 MEMBERS: Table[Member] = Table("members", Member, True, "public key")
 PROPOSALS: Table[Proposal] = Table("proposals", Proposal, True, "message id")
 ACCOUNTS: Table[Account] = Table("accounts", Account, True, "public key; the pot is 32 zero bytes")
@@ -178,7 +179,12 @@ class Refusal(NamedTuple):
 
 def chain_of(state: Readable) -> Chain:
     """The chain's own record."""
-    return must(state.get(CHAIN, b""))
+    return must(state.get(CHAIN, CHAIN_KEY))
+
+
+def put_chain(state: State, chain: Chain) -> None:
+    """Write the chain's own record."""
+    state.put(CHAIN, CHAIN_KEY, chain)
 
 
 def must(record: R | None) -> R:

@@ -184,17 +184,23 @@ class SmallHub:
 
     def block(self, *transactions: bytes, at: int | None = None) -> list[Answer]:
         """Seal a block of these transactions unchecked, at a time or now; their answers."""
-        if at is not None:
-            self.now_s = at
-        moves = (self.sign(tx.Tick, "clock", time_s=at),) if self.ticks and at is not None else ()
+        moves = () if at is None else self.moves(at)
+        self.now_s = self.now_s if at is None else at
         self.host.seal(self.now_s, extra=(*moves, *transactions))
         self._signed.clear()
         assert broken_invariants(self) == []
         return [answer(each) for each in self.host.receipts(self.host.height)[len(moves) :]]
 
+    def moves(self, at: int) -> tuple[bytes, ...]:
+        """What begins a block at this time: a tick, where ticks move the clock."""
+        return (self.sign(tx.Tick, "clock", time_s=at),) if self.ticks else ()
+
     def do(self, kind: type[Any], by: str, *, cosigner: str = "", **fields: Any) -> bytes:
         """Have one message accepted, by admission and in its block; the id of the message."""
-        transaction = self.sign(kind, by, cosigner=cosigner, **fields)
+        return self.done(self.sign(kind, by, cosigner=cosigner, **fields))
+
+    def done(self, transaction: bytes) -> bytes:
+        """Have a transaction accepted, by admission and in its block; the id of the message."""
         assert answer(self.host.submit(transaction)) == OK
         assert self.block() == [OK]
         return message_id(transaction)

@@ -20,7 +20,7 @@ from small_hub import (
     times,
 )
 
-from peerwatt.contracts.state import CHAIN, POT
+from peerwatt.contracts.state import CHAIN, CHAIN_KEY, POT
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.market import Clearing, Flag, RoundStatus, SlotLimit, TariffStep
@@ -53,7 +53,7 @@ def test_a_tick_that_is_refused_does_not_move_the_clock() -> None:
     later = START_S + 60
     expired = hub.sign(tx.Tick, "clock", time_s=later, valid_until_s=later - 1)
     assert hub.rejected(expired) == (Reason.EXPIRED, "valid_until_s")
-    assert hub.get(CHAIN, b"").market_time_s == START_S
+    assert hub.get(CHAIN, CHAIN_KEY).market_time_s == START_S
     forged = tx.Transaction(message=b"", signature=bytes(64), cosigner=public("eve"))
     message = decode(hub.sign(tx.Tick, "clock", time_s=later), tx.Transaction).message
     forged = replace(
@@ -61,7 +61,7 @@ def test_a_tick_that_is_refused_does_not_move_the_clock() -> None:
         signature=key("clock").sign(tx.TRANSACTION_DOMAIN, hub.chain_id, message + public("eve")),
     )  # fmt: skip
     assert hub.rejected(encode(forged)) == (Reason.BAD_COSIGNATURE, "cosignature")
-    assert hub.get(CHAIN, b"").market_time_s == START_S
+    assert hub.get(CHAIN, CHAIN_KEY).market_time_s == START_S
 
 
 def test_a_cosignature_of_nobody_is_refused() -> None:
