@@ -6,32 +6,38 @@ is executed again from its genesis and everything else is compared with what cam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from peerwatt.audit.claims import ON_NO_LEDGER, check_claims
 from peerwatt.audit.rederive import rederive
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.hosts.folder import FolderError, read_blocks, read_genesis, read_witnesses
+from peerwatt.contracts.state import InvariantError
+from peerwatt.hosts.folder import (
+    BLOCKS,
+    GENESIS,
+    WITNESSES,
+    FolderError,
+    read_blocks,
+    read_genesis,
+    read_witnesses,
+)
 from peerwatt.hosts.replica import BlockRefused, Replica
 from peerwatt.hosts.store import Store
 from peerwatt.records.bundles import Finding, Verdict
-from peerwatt.reporting.manifest import check_manifest, read_manifest
-from peerwatt.simulation.summary import energy_wh, money_ucoin, supplier_by_main_meter_ucoin
-from peerwatt.simulation.tables import Row, chain_tables, refused_rows
-
-if TYPE_CHECKING:
-    import polars as pl
+from peerwatt.records.signing import SIMULATION_PREFIX
+from peerwatt.reporting.manifest import Manifest, ManifestError, check_manifest, read_manifest
+from peerwatt.simulation.tables import Row
 
 LEDGER = "ledger"
-FROM_CHAIN = ("orders", "awards", "readings", "receipts", "rounds")
 Progress = Callable[[int], None]
 
 
 class Report(NamedTuple):
-    """What was found, and what blocks refused, in the ledger's words."""
+    """What was found, and what was refused, in the ledger's words: at admission, which the operator
+    alone saw, and in blocks."""
 
     findings: list[Finding]
     refused: list[Row]
@@ -44,25 +50,36 @@ def verify_folder(
     witness: bytes | None = None,
     progress: Progress = lambda height: None,
 ) -> Report:
-    """All that can be said of a run folder; ManifestError where it is none."""
-    manifest = read_manifest(folder)
+    """All that can be said of a run folder, which without a readable manifest is nothing."""
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return Report([Finding(Verdict.FAILS, str(error))], [])
     problems = check_manifest(folder)
     findings = [Finding(Verdict.FAILS, problem) for problem in problems]
     if not problems:
-        text = f"all {len(manifest.files)} files are as signed by {manifest.public_key[:16]}…"
-        findings.append(Finding(Verdict.HOLDS, text))
-    chain, broken = _replay(folder / LEDGER, progress)
-    findings += broken
+        findings.append(Finding(Verdict.HOLDS, _as_signed(manifest)))
+    chain, replayed = _replay(folder / LEDGER, progress)
+    findings += replayed
     if chain is None:
         return Report(findings, [])
-    operator = chain.proposer is not None and chain.proposer.hex() == manifest.public_key
-    findings.append(_finding(operator, "the folder is signed by the chain's own proposer"))
+    signed = ((chain.proposer or b"").hex(), chain.chain_id)
+    own = signed == (manifest.public_key, manifest.chain_id)
+    findings.append(_finding(own, "the folder is signed by its chain's own proposer"))
     findings += _round_findings(chain)
-    tables = chain_tables(chain, {}, _site(chain))
-    findings += _money_findings(folder, tables)
-    findings += _table_findings(folder, tables)
+    claims = check_claims(folder, chain, {problem.split(": ")[0] for problem in problems})
+    findings += claims.findings
     findings += _anchor_findings(chain, trusted_head, witness)
-    return Report(findings, refused_rows([], tables["receipts"]))
+    findings.append(Finding(Verdict.NOT_SHOWN, ON_NO_LEDGER))
+    if chain.chain_id.startswith(SIMULATION_PREFIX):
+        text = "a simulation: anyone can derive its keys, so its signatures name nobody"
+        findings.append(Finding(Verdict.NOT_SHOWN, text))
+    return Report(findings, claims.refused)
+
+
+def _as_signed(manifest: Manifest) -> str:
+    text = f"all {len(manifest.files)} files are as signed by {manifest.public_key[:16]}…"
+    return text + f" (not signed: {', '.join(manifest.unsigned)})" if manifest.unsigned else text
 
 
 def _finding(holds: bool, text: str) -> Finding:
@@ -71,18 +88,18 @@ def _finding(holds: bool, text: str) -> Finding:
 
 def _replay(folder: Path, progress: Progress) -> tuple[Replica | None, list[Finding]]:
     """The chain executed again, with the invariants checked after every block."""
+    file = GENESIS
     try:
         chain = Replica(ledger, Store(None), read_genesis(folder))
+        file = BLOCKS
         for block in read_blocks(folder):
             chain.accept(block)
             for line in broken_invariants(chain.state):
-                why = f"after block {chain.height}: {line}"
-                return None, [Finding(Verdict.FAILS, why)]
+                raise InvariantError(f"after block {chain.height}: {line}")
             progress(chain.height)
-        for signature in read_witnesses(folder):
-            chain.add_witness(signature)
-    except (FolderError, BlockRefused, ValueError) as error:
-        return None, [Finding(Verdict.FAILS, f"{LEDGER}: {error}")]
+    except (FolderError, BlockRefused, InvariantError, ValueError) as error:
+        why = str(error).removeprefix(f"{file}: ")
+        return None, [Finding(Verdict.FAILS, f"{LEDGER}/{file}: {why}")]
     messages = sum(len(chain.block(h).transactions) for h in range(1, chain.height + 1))
     return chain, [
         Finding(
@@ -91,7 +108,19 @@ def _replay(folder: Path, progress: Progress) -> tuple[Replica | None, list[Find
             "again, give the same receipts and the same state",
         ),
         Finding(Verdict.HOLDS, "coins, holds and energy balance after every block"),
+        *_witness_findings(chain, folder),
     ]
+
+
+def _witness_findings(chain: Replica, folder: Path) -> list[Finding]:
+    """A signature in the folder that is none; the good ones are kept with the chain."""
+    try:
+        for signature in read_witnesses(folder):
+            chain.add_witness(signature)
+    except ValueError as error:
+        why = str(error).removeprefix(f"{WITNESSES}: ")
+        return [Finding(Verdict.FAILS, f"{LEDGER}/{WITNESSES}: {why}")]
+    return []
 
 
 def _round_findings(chain: Replica) -> list[Finding]:
@@ -105,52 +134,6 @@ def _round_findings(chain: Replica) -> list[Finding]:
             f"and {derived.settled} settlements from the signed readings",
         )
     ]
-
-
-def _site(chain: Replica) -> str:
-    return next((key.decode() for key, _ in chain.items("sites")), "")
-
-
-def _money_findings(folder: Path, tables: dict[str, pl.DataFrame]) -> list[Finding]:
-    """The summary against what the ledger's own tables come to."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        said = {name: summary[name] for name in ("money_ucoin", "energy_wh")}
-        needed, unmet = said["energy_wh"]["needed"], said["energy_wh"]["unmet"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [Finding(Verdict.FAILS, f"summary.json: cannot be read ({error!r})")]
-    money = money_ucoin(tables["rounds"])
-    energy = energy_wh(tables, needed, unmet)
-    sources = energy["from_cars"] + energy["from_grid"] + energy["from_pv"]
-    uses = needed - unmet + energy["sold_to_grid"] + energy["losses"]
-    metered = supplier_by_main_meter_ucoin(tables)
-    return [
-        _finding(said["money_ucoin"] == money and money["sum"] == 0, "money sums to zero"),
-        _finding(said["energy_wh"] == energy and sources == uses, "energy balances to the Wh"),
-        _finding(
-            metered == money["supplier"], "the supplier's part is its main meter times its tariff"
-        ),
-    ]
-
-
-def _table_findings(folder: Path, tables: dict[str, pl.DataFrame]) -> list[Finding]:
-    """The tables for readers against the ledger's; names of cars stand on no ledger."""
-    import polars as pl
-
-    wrong = []
-    for name in FROM_CHAIN:
-        ours = tables[name]
-        columns = [column for column in ours.columns if column != "car"]
-        try:
-            theirs = pl.read_parquet(folder / f"{name}.parquet").select(columns)
-        except (OSError, pl.exceptions.PolarsError):
-            wrong.append(name)
-            continue
-        if not theirs.equals(ours.select(columns)):
-            wrong.append(name)
-    if wrong:
-        return [Finding(Verdict.FAILS, f"{n}.parquet says other than the ledger") for n in wrong]
-    return [Finding(Verdict.HOLDS, "the tables say what the ledger says")]
 
 
 def _anchor_findings(
@@ -167,11 +150,16 @@ def _anchor_findings(
         text = f"the head is co-signed by {witness.hex()[:16]}…, whom you trust"
         findings.append(_finding(witness in signers, text))
     if not findings:
-        seen = ", ".join(f"{each.hex()[:16]}…" for each in signers)
+        seen = ", ".join(_name(chain, each) for each in signers)
         text = "internally consistent; its operator is not independently witnessed"
         text += f" (co-signed by {seen}: trust it with --witness)" if seen else ""
         findings.append(Finding(Verdict.NOT_SHOWN, text))
     return findings
+
+
+def _name(chain: Replica, key: bytes) -> str:
+    member = chain.get("members", key)
+    return f"{'no member' if member is None else member.name}, {key.hex()}"
 
 
 def open_chain(folder: Path) -> Replica:

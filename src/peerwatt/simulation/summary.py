@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MARKET = "market"
+ORDER_MESSAGES = ("PlaceBuyOrder", "PlaceSellOrder")
 
 
 def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Schedule) -> list[Row]:
@@ -38,7 +39,7 @@ def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Sched
     plug_costs = _plug_costs(day, plug)
     lost_load = day.lost_load_usd_per_kwh * UCOIN_PER_COIN
     sessions = {s.session_id: s for s in (*day.buyers.sessions, *day.sellers.sessions)}
-    got = {row["car"]: row for row in _by_car(awards).iter_rows(named=True)}
+    got = {row["car"]: row for row in sums_by_car(awards).iter_rows(named=True)}
     rows = []
     for visit in visits:
         mine = got.get(visit.name, dict.fromkeys(_SUMS, 0))
@@ -77,7 +78,8 @@ def car_rows(day: HubDay, visits: list[Visit], awards: pl.DataFrame, plug: Sched
 _SUMS = ("charged_wh", "sold_wh", "paid_ucoin", "received_ucoin", "penalty_ucoin")
 
 
-def _by_car(awards: pl.DataFrame) -> pl.DataFrame:
+def sums_by_car(awards: pl.DataFrame) -> pl.DataFrame:
+    """What each car charged, sold, paid, received and was charged for falling short."""
     import polars as pl
 
     metered = pl.col("metered_wh").fill_null(0)
@@ -115,23 +117,16 @@ def summary_of(
     yardsticks: dict[str, Row],
 ) -> Row:
     """Everything that summary.json says."""
-    rounds, cars = tables["rounds"], tables["cars"]
-    energy = energy_wh(tables, int(cars["need_wh"].sum()), int(cars["unmet_wh"].sum()))
-    baselines = {**yardsticks, MARKET: _market(tables, energy)}
-    order_messages = tables["refused"].filter(
-        tables["refused"]["message"].is_in(["PlaceBuyOrder", "PlaceSellOrder"])
-    )
-    status = rounds["status"].to_list()
-    saving = baselines["plug_and_charge"]["cost_usd"] - baselines["optimum"]["cost_usd"]
-    captured = baselines["plug_and_charge"]["cost_usd"] - baselines[MARKET]["cost_usd"]
-    head = chain.head
+    facts = facts_of(chain, tables)
+    baselines = {**yardsticks, **facts["baselines"]}
+    costs = {name: row["cost_usd"] for name, row in baselines.items()}
+    saving = costs["plug_and_charge"] - costs["optimum"]
+    captured = costs["plug_and_charge"] - costs[MARKET]
     return {
+        **facts,
         "version": __version__,
-        "chain_id": chain.chain_id,
         "seed": config.sellers.seed,
-        "mechanism": config.mechanism,
         "price_rule": config.price_rule,
-        "site": day.site,
         "date": str(day.date),
         "zone": str(ZONE),
         "battery": config.battery,
@@ -145,19 +140,33 @@ def summary_of(
             "oracle_rows": day.oracle_rows,
             "buyers": len(day.buyers.sessions),
             "sellers": len(day.sellers.sessions),
-            "for_sale_wh": int(cars["for_sale_wh"].sum()),
+            "for_sale_wh": int(tables["cars"]["for_sale_wh"].sum()),
         },
+        "baselines": baselines,
+        "captured": round(captured / saving, 4) if saving > 0.005 else None,
+    }
+
+
+def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
+    """What the summary says that whoever holds chain and tables can work out again."""
+    rounds, cars, refused = tables["rounds"], tables["cars"], tables["refused"]
+    energy = energy_wh(tables, int(cars["need_wh"].sum()), int(cars["unmet_wh"].sum()))
+    head = chain.head
+    return {
+        "chain_id": chain.chain_id,
+        "site": ", ".join(key.decode() for key, _ in chain.items("sites")),
+        "mechanism": ", ".join(rounds["mechanism"].unique().sort()),
         "energy_wh": energy,
         "money_ucoin": money_ucoin(rounds),
         "supplier_by_main_meter_ucoin": supplier_by_main_meter_ucoin(tables),
         "rounds": {
-            "opened": len(status),
-            "cleared": len(status) - status.count("void"),
-            "void": status.count("void"),
+            "opened": rounds.height,
+            "cleared": rounds.filter(rounds["status"] != "void").height,
+            "void": rounds.filter(rounds["status"] == "void").height,
         },
         "orders": {
             "placed": tables["orders"].height,
-            "refused": order_messages.height,
+            "refused": refused.filter(refused["message"].is_in(ORDER_MESSAGES)).height,
             "awarded": tables["awards"].height,
         },
         "ledger": {
@@ -166,8 +175,7 @@ def summary_of(
             "app_hash": chain.app_hash.hex(),
             "head": head.header.block_id.hex() if head is not None else "",
         },
-        "baselines": baselines,
-        "captured": round(captured / saving, 4) if saving > 0.005 else None,
+        "baselines": {MARKET: _market(tables, energy)},
     }
 
 
@@ -241,9 +249,9 @@ def _market(tables: dict[str, pl.DataFrame], energy: dict[str, int]) -> Row:
     """The market's day in the planner's terms: resources used, not money moved."""
     rounds, cars = tables["rounds"], tables["cars"]
     net_wh = _main_net_wh(tables)
-    lost_load = int(rounds["lost_load_ucoin_per_kwh"].max())  # type: ignore[arg-type]
+    lost_load = rounds["lost_load_ucoin_per_kwh"].to_list()
     cost = int(cars["own_cost_ucoin"].sum()) * WH_PER_KWH
-    cost += int(cars["unmet_wh"].sum()) * lost_load
+    cost += int(cars["unmet_wh"].sum()) * max(lost_load, default=0)
     for row in rounds.iter_rows(named=True):
         net = net_wh.get(row["slot_start_s"], 0)
         cost += max(net, 0) * row["retail_ucoin_per_kwh"]
