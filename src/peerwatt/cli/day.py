@@ -20,4 +20,5 @@ def run_day(config: DayConfig, sessions: Path | None, out: Path) -> None:
             run.live(step)
         run.write(folder)
     show_day(run.summary)
-    console.print(f"\nReport: {out / 'report.html'}\nCheck it: peerwatt verify {out}")
+    told = f"\nReport: {out / 'report.html'}\nCheck it: peerwatt verify {out}"
+    console.print(told, markup=False)

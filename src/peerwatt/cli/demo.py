@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from peerwatt.audit.folder import verify_folder
-from peerwatt.cli.screen import console, progress, show_day, show_findings, show_refused
+from peerwatt.cli.screen import console, plain, progress, show_day, show_findings, show_refused
 from peerwatt.records.codec import encode
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.attacks import AttackedWorld
@@ -24,11 +24,10 @@ def run_demo(out: Path | None, seed: int) -> None:
         run = _live(seed)
         run.write(folder)
     witness = run.world.keys.key("grid-operator").public
-    console.print(f"\n[bold]peerwatt verify {path} --witness {witness.hex()}[/]")
+    console.print(f"\n[bold]peerwatt verify {plain(str(path))} --witness {witness.hex()}[/]")
     with progress("blocks") as step:
         report = verify_folder(path, witness=witness, progress=step)
     show_findings(report.findings)
-    console.print(f"Refused on record, {len(report.refused)}:")
     show_refused(report.refused)
     _where_next(path, _write_receipt(run, path))
 
@@ -87,11 +86,14 @@ def _write_receipt(run: DayRun, folder: Path) -> Path:
 
 def _where_next(folder: Path, receipt: Path) -> None:
     console.print("\n[bold]Where to look next[/]")
-    console.print(f" {folder / 'report.html'}   the day as a page: open it in a browser")
-    console.print(f" peerwatt verify {folder}   change a byte of it first, and see")
-    console.print(f" peerwatt verify {receipt}   one car's receipt, checked alone")
-    console.print(" peerwatt day --date 2019-06-12 --site caltech --out caltech   another day")
-    console.print(" docs/a-bid-travels.md   how an order becomes energy and money")
+    for what, why in (
+        (f"{folder / 'report.html'}", "the day as a page: open it in a browser"),
+        (f"peerwatt verify {folder}", "change a byte of it first, and see"),
+        (f"peerwatt verify {receipt}", "one car's receipt, checked alone"),
+        ("peerwatt day --date 2019-06-12 --site caltech --out caltech", "another day"),
+        ("docs/a-bid-travels.md", "how an order becomes energy and money"),
+    ):
+        console.print(f" {what}   {why}", markup=False)
 
 
 def _free_folder() -> Path:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from peerwatt import __version__
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="peerwatt",
@@ -167,8 +169,16 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        typer.echo(f"peerwatt: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("peerwatt: stopped", err=True)
-        sys.exit(130)
+        _stop(str(error), 2)
+    except OSError as error:
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+    except SystemExit as stop:
+        # Typer makes of Ctrl-C this exit code, and says nothing.
+        if stop.code == INTERRUPTED:
+            _stop("stopped", INTERRUPTED)
+        raise
+
+
+def _stop(why: str, code: int) -> NoReturn:
+    typer.echo(f"peerwatt: {' '.join(why.splitlines())}", err=True)
+    sys.exit(code)

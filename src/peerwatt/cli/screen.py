@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -31,6 +32,11 @@ MARKS = {
 }
 
 
+def plain(text: str) -> str:
+    """Text from a file as it stands there: it can neither style nor steer the terminal."""
+    return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Any]:
     """A bar; yields a function that hears of what is done and how much there is."""
@@ -40,7 +46,8 @@ def progress(label: str) -> Iterator[Any]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    unseen = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=unseen) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total=None: bar.update(task, completed=done, total=total)
 
@@ -82,7 +89,7 @@ def show_day(summary: dict[str, Any]) -> None:
         f"{ledger['height']} blocks, {ledger['messages']} messages"
     )
     for label in summary["labels"]:
-        console.print(f"[dim]{label}[/]")
+        console.print(f"[dim]{plain(label)}[/]")
     dropped = {k: v for k, v in sessions["dropped"].items() if k != "another date" and v}
     if dropped:
         console.print("[dim]rows dropped: " + ", ".join(f"{k}: {v}" for k, v in dropped.items()))
@@ -91,14 +98,18 @@ def show_day(summary: dict[str, Any]) -> None:
 def show_findings(findings: list[Finding]) -> None:
     """One line for each checked statement."""
     for finding in findings:
-        console.print(f" {MARKS[finding.verdict]} {finding.text}")
+        console.print(f" {MARKS[finding.verdict]} {plain(finding.text)}")
 
 
 def show_refused(rows: list[dict[str, Any]]) -> None:
-    """What the ledger turned away, in words."""
-    for row in rows:
-        where = "at admission" if row["where"] == "admission" else f"in block {row['height']}"
-        console.print(
-            f" - {row['message']} {where}: {row['words']} "
-            f"[dim](reason {row['reason']}, {row['reason_name']}: {row['field']})[/]"
-        )
+    """What was turned away, in words; where admission did, only the operator saw it."""
+    for where, title in (("admission", "Turned away at admission"), ("block", "Refused on record")):
+        found = [row for row in rows if row["where"] == where]
+        if found:
+            console.print(f"{title}, {len(found)}:")
+        for row in found:
+            block = "" if row["height"] is None else f" in block {row['height']}"
+            console.print(
+                f" - {plain(row['message'])}{block}: {plain(row['words'])} [dim](reason "
+                f"{row['reason']}, {plain(row['reason_name'])}: {plain(row['field'])})[/]"
+            )

@@ -24,9 +24,7 @@ def run_verify(what: Path, trusted_head: str | None, witness: str | None) -> boo
             report = verify_folder(what, trusted_head=head, witness=key, progress=step)
         findings = report.findings
         show_findings(findings)
-        if report.refused:
-            console.print(f"Refused on record, {len(report.refused)}:")
-            show_refused(report.refused)
+        show_refused(report.refused)
     else:
         bundle = _read(what)
         findings = verify_bundle(bundle, trusted_head=head, witness=key, show_time=_utc)
@@ -48,7 +46,7 @@ def write_receipt(folder: Path, order: str, out: Path | None) -> None:
         raise ValueError(f"{target}: exists already")
     target.write_bytes(encode(bundle))
     _show_settled(bundle)
-    console.print(f"Receipt: {target}\nCheck it: peerwatt verify {target}")
+    console.print(f"Receipt: {target}\nCheck it: peerwatt verify {target}", markup=False)
 
 
 def _find(chain: Replica, order: str) -> tuple[bytes, bytes]:
