@@ -5,6 +5,7 @@ Knows the messages and who sends them. Nothing here is special to a simulation b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,18 +30,13 @@ from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import Keyring
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.timetable import CLEAR_LEAD_S, GATE_LEAD_S, SETTLE_LAG_S
-from peerwatt.units import (
-    UCOIN_PER_COIN,
-    cost_ceil_ucoin,
-)
+from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH, cost_ceil_ucoin
 
 SETUP_LEAD_S = 3_600
 """The chain begins an hour before the day."""
 TARIFF = "day"
-SUPPLIER_COINS = 10_000
-OPERATOR_COINS = 1_000
-SPARE_COINS = 5
-"""What every wallet has beyond its need: two rounds back each other's orders for a while."""
+FLOAT_COINS = 1_000
+"""What the supplier and the site's operator have beyond what the day can cost them at most."""
 
 
 class Founding:
@@ -66,17 +62,33 @@ class Founding:
         """Send them all."""
         self._site(visits)
         self._prices()
-        for name, coins in (("supplier", SUPPLIER_COINS), ("aggregator", OPERATOR_COINS)):
-            self._mint(self._keys.key(name).public, coins * UCOIN_PER_COIN, name)
+        for name in ("supplier", "aggregator"):
+            self._mint(self._keys.key(name).public, self._day_ucoin(), name)
         lost_load = round(self._day.lost_load_usd_per_kwh * UCOIN_PER_COIN)
         for visit in visits:
             self._wallet(visit)
             need_ucoin = cost_ceil_ucoin(visit.need_wh, lost_load)
-            coins = need_ucoin + SPARE_COINS * UCOIN_PER_COIN
-            if visit.name == ROOF:
-                coins += cost_ceil_ucoin(4 * round(max(self._day.pv_kwh) * 1000), lost_load)
-            self._mint(visit.signer.key.public, coins, visit.name)
+            self._mint(visit.signer.key.public, need_ucoin + self._spare_ucoin(visit), visit.name)
         self._rounds()
+
+    def _day_ucoin(self) -> int:
+        """What all of the day's energy is worth at the dearest price: no surplus that the supplier
+        takes and no loss that the operator bears comes to more."""
+        day = self._day
+        energy_wh = int(day.buyers.need_wh.sum() + day.sellers.for_sale_wh.sum())
+        energy_wh += round(float(day.pv_kwh.sum()) * WH_PER_KWH)
+        dearest = round(day.lost_load_usd_per_kwh * UCOIN_PER_COIN)
+        return FLOAT_COINS * UCOIN_PER_COIN + cost_ceil_ucoin(energy_wh, dearest)
+
+    def _spare_ucoin(self, visit: Visit) -> int:
+        """What a wallet has beyond its need: two rounds at once can hold what a port's failing to
+        deliver could cost."""
+        day, config = self._day, self._config
+        kwh = max(day.port_kwh, day.discharge_kwh)
+        if visit.name == ROOF:
+            kwh = float(day.pv_kwh.max())
+        usd = 2 * kwh * (config.lost_load + config.shortfall_penalty)
+        return math.ceil(usd * UCOIN_PER_COIN)
 
     def _site(self, visits: Sequence[Visit]) -> None:
         limits = self._supplier.slot_limits()
@@ -93,6 +105,7 @@ class Founding:
                 main_meter=self._keys.meter("").public,
                 import_limit_w=max(limit.import_limit_w for limit in limits),
                 export_limit_w=max(limit.export_limit_w for limit in limits),
+                slot_s=self._day.slot_s,
             )
         )
         charge_w, discharge_w = round(config.port_kw * 1000), round(config.sellers.power_kw * 1000)
