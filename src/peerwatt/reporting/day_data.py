@@ -72,7 +72,7 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
     volume_wh = _volume_wh(mine["awards"])
     cleared = None
     if row["price_ucoin_per_kwh"] is not None:
-        cleared = f"{kwh(volume_wh)} at {price(row['price_ucoin_per_kwh'])}"
+        cleared = f"{kwh(volume_wh, 2)} at {price(row['price_ucoin_per_kwh'])}"
     curves = round_curves(row, mine["orders"])
     when = _when(result, series, at)
     shown, more = _shown(result, mine["orders"])
@@ -139,7 +139,7 @@ def _line(when: str, series: EnergySeries, at: int, row: Row) -> str:
         (series.pv_wh[at], "from the roof"),
         (series.exported_wh[at], "sold to the grid"),
     )
-    parts = [f"{kwh(wh)} {what}" for wh, what in sources if wh]
+    parts = [f"{kwh(wh, 2)} {what}" for wh, what in sources if wh]
     cleared = row["price_ucoin_per_kwh"]
     parts.append("void" if cleared is None else f"clearing price {price(cleared)}")
     return f"{when}: {', '.join(parts)}"
@@ -171,7 +171,7 @@ def _energy(row: Row, readings: polars.DataFrame) -> list[tuple[str, str]]:
     main = readings.filter(readings["port"] == "")
     drawn = _sum(main, "import_end_wh") - _sum(main, "import_start_wh")
     fed_in = _sum(main, "export_end_wh") - _sum(main, "export_start_wh")
-    shown.append(("Main meter, in / out", f"{kwh(drawn, 2)} / {kwh(fed_in, 2)}"))
+    shown.append(("Main meter, in / out", f"{drawn / WH_PER_KWH:,.2f} / {kwh(fed_in, 2)}"))
     return [*shown, ("Signed readings", f"{readings.height:,}")]
 
 

@@ -96,17 +96,17 @@ def baselines_table(result: DayResult) -> Html:
                 f"{outcome.cars_kwh:,.1f}",
             ]
         )
-    caption = Html(
-        '<span class="swatch grid"></span>energy delivered &ensp; <span class="swatch unmet">'
-        f"</span>not delivered, at {dollars(lost_load)} a kWh"
+    legend = Html(
+        '<p><span class="swatch grid"></span>energy delivered &ensp; '
+        f'<span class="swatch unmet"></span>not delivered, at {dollars(lost_load)} a kWh</p>'
     )
     head = ["Rule", "Cost", "Saved", "Unmet, kWh", "From grid, kWh", "From cars, kWh"]
     note = (
         "Cost counts what was used up: the grid's energy at the tariff, the selling cars' refill "
         "and wear, and unmet need. The plans assume ideal batteries and lossless wires."
     )
-    shown = table(head, rows, numbers=range(1, 6), caption=caption, marked=[2])
-    return Html(shown + paragraphs([note]))
+    shown = table(head, rows, numbers=range(1, 6), marked=[2])
+    return Html(legend + shown + paragraphs([note]))
 
 
 def energy_balance(result: DayResult) -> Html:
@@ -133,53 +133,61 @@ def energy_balance(result: DayResult) -> Html:
 def cars_table(result: DayResult) -> Html:
     """Every car, by what it saved against plug-and-charge."""
     rows: list[dict[str, Any]] = result.tables["cars"].rows(named=True)
-    saved = {row["session_id"]: row["plug_cost_ucoin"] - row["market_cost_ucoin"] for row in rows}
-    low, high = min([0, *saved.values()]), max([0, *saved.values()])
-    rows.sort(key=lambda row: (-saved[row["session_id"]], row["session_id"]))
-    body = [_car(row, saved[row["session_id"]], low, high, result) for row in rows]
-    plug = sum(row["plug_cost_ucoin"] for row in rows)
-    market = sum(row["market_cost_ucoin"] for row in rows)
-    totals = [dollars(usd(ucoin)) for ucoin in (plug, market, plug - market)]
-    head = ["Car", "Stay", "Wanted, kWh", "Got, kWh", "Plug-and-charge", "Market", "Saved"]
-    caption = (
-        "A cost below zero is an income. † the stated departure is a copy of the true one. All "
-        "together pay the day's cost, and what fees, the operator and the pot keep."
+    for row in rows:
+        row["saved_ucoin"] = row["plug_cost_ucoin"] - row["market_cost_ucoin"]
+    rows.sort(key=lambda row: (-row["saved_ucoin"], row["session_id"]))
+    saved = [row["saved_ucoin"] for row in rows]
+    low, high = min([0, *saved]), max([0, *saved])
+    body = [_car(row, low, high, result) for row in rows]
+    sums = [sum(row[f"{of}_ucoin"] for row in rows) for of in ("saved", "market_cost", "plug_cost")]
+    head = ["Car", "Saved", "Market", "Plug-and-charge", "Wanted, kWh", "Got, kWh", "Stay"]
+    foot = ["All", *(dollars(usd(ucoin)) for ucoin in sums), "", "", ""]
+    shown = table(head, body, numbers=range(1, 6), foot=foot, tall="Savings by car")
+    note = (
+        "A cost below zero is an income. † The stated departure is a copy of the true one. All "
+        "together pay the day's cost and what fees, the operator and the pot keep."
     )
-    return table(
-        head,
-        body,
-        numbers=range(2, 7),
-        caption=caption,
-        foot=["All", "", "", "", *totals],
-        tall="Savings by car",
-    )
+    return Html(paragraphs([_winners(rows)]) + shown + f'<p class="muted">{note}</p>')
 
 
-def _car(
-    row: dict[str, Any], saved_ucoin: int, low: int, high: int, result: DayResult
-) -> list[str]:
-    name = short_name(row["session_id"])
-    role = {"buyer": "buys", "seller": "sells", "pv": "sells"}[row["role"]]
-    mark = " †" if row["oracle"] else ""
-    stay = "–".join(
-        clock(row[end], result.zone, result.summary.date) for end in ("arrival_s", "departure_s")
+def _winners(rows: list[dict[str, Any]]) -> str:
+    """How many fared better, and how many worse."""
+    buyers = [row["saved_ucoin"] for row in rows if row["role"] == "buyer"]
+    sellers = [row["saved_ucoin"] for row in rows if row["role"] == "seller"]
+    better, worse = sum(each > 0 for each in buyers), sum(each < 0 for each in buyers)
+    text = (
+        f"Of {count(len(buyers), 'buying car')}, {better:,} fared better than under "
+        f"plug-and-charge and {worse:,} worse."
     )
+    if sellers:
+        gained = sum(each > 0 for each in sellers)
+        text += f" Of {count(len(sellers), 'selling car')}, {gained:,} earned more than its cost."
+    return text
+
+
+def _car(row: dict[str, Any], low: int, high: int, result: DayResult) -> list[str]:
     sells = row["role"] != "buyer"
+    name = f'<span title="{show(row["session_id"])}">{show(short_name(row["session_id"]))}</span>'
+    mark = " †" if row["oracle"] else ""
     wanted, got = ("for_sale_wh", "sold_wh") if sells else ("need_wh", "charged_wh")
-    shown = "–" if row["role"] == "pv" else f"{row[wanted] / WH_PER_KWH:.1f}"
+    energies = [f"{row[each] / WH_PER_KWH:.1f}" for each in (wanted, got)]
+    if sells:
+        offered = "–" if row["role"] == "pv" else energies[0]
+        energies = [
+            Html(f"{offered}<small>for sale</small>"),
+            Html(f"{energies[1]}<small>sold</small>"),
+        ]
+    bar = diverging_bar(row["saved_ucoin"], low, high)
     return [
-        Html(
-            f'<span title="{show(row["session_id"])}">{show(name)}</span>{mark}'
-            f"<small>{role}</small>"
-        ),
-        stay,
-        Html(f"{shown}<small>for sale</small>") if sells else shown,
-        Html(f"{row[got] / WH_PER_KWH:.1f}<small>sold</small>")
-        if sells
-        else f"{row[got] / WH_PER_KWH:.1f}",
-        "–" if sells else dollars(usd(row["plug_cost_ucoin"])),
+        Html(f"{name}{mark}<small>{'sells' if sells else 'buys'}</small>"),
+        Html(show(dollars(usd(row["saved_ucoin"]))) + bar),
         dollars(usd(row["market_cost_ucoin"])),
-        Html(show(dollars(usd(saved_ucoin))) + diverging_bar(saved_ucoin, low, high)),
+        "–" if sells else dollars(usd(row["plug_cost_ucoin"])),
+        *energies,
+        "–".join(
+            clock(row[end], result.zone, result.summary.date)
+            for end in ("arrival_s", "departure_s")
+        ),
     ]
 
 
@@ -234,24 +242,20 @@ def verify_words(result: DayResult) -> Html:
         ("Ledger", f"{count(ledger.height, 'block')}, {count(ledger.messages, 'message')}"),
         ("Chain", result.summary.chain_id),
         ("Head", Html(f"<code>{show(ledger.head)}</code>")),
-        ("State", Html(f"<code>{show(ledger.app_hash)}</code>")),
+        ("State hash", Html(f"<code>{show(ledger.app_hash)}</code>")),
     )
-    commands = f"peerwatt verify DIR\npeerwatt verify DIR --trusted-head {ledger.head}"
+    commands = "peerwatt verify DIR\npeerwatt verify DIR --trusted-head HEAD"
+    text = (
+        "DIR is the folder in which this page lies. The first command checks every file against "
+        "the signed manifest, executes the ledger again from its first block, derives every award "
+        "and every payment anew and checks that no coin and no Wh appeared or vanished. The second "
+        "also compares the ledger's end with a HEAD that someone you trust told you. Without that, "
+        "or a witness whose key you know, nothing shows that this is the only ledger that was "
+        "made of the day."
+    )
+    items = "".join(f"<dt>{show(name)}</dt><dd>{show(value)}</dd>" for name, value in keys)
     return Html(
-        paragraphs(
-            [
-                "DIR is the folder in which this page lies. The first command checks every file "
-                "against the signed manifest, executes the ledger again from its first block, "
-                "derives every award and every payment anew and checks that no coin and no Wh "
-                "appeared or vanished. The second also compares the ledger's end with a head that "
-                "you got from someone you trust; without one, nothing shows that this is the only "
-                "ledger that was made of the day.",
-            ]
-        )
-        + f"<pre><code>{show(commands)}</code></pre>"
-        + '<dl class="keys">'
-        + "".join(f"<dt>{show(name)}</dt><dd>{show(value)}</dd>" for name, value in keys)
-        + "</dl>"
+        f'{paragraphs([text])}<pre><code>{show(commands)}</code></pre><dl class="keys">{items}</dl>'
     )
 
 

@@ -14,6 +14,7 @@ from peerwatt.units import WH_PER_KWH
 
 # A difference below this share of the day's cost is called none.
 NOTABLE = 0.02
+NOTABLE_WH = 100
 
 
 def dollars(amount: float) -> str:
@@ -62,7 +63,9 @@ def headline(result: DayResult) -> list[str]:
     else:
         sold += "No car had energy to sell. "
     served = "All of the need was met."
-    if energy.unmet:
+    if 0 < energy.unmet < NOTABLE_WH:
+        served = f"All of the need but {small(energy.unmet)} was met."
+    elif energy.unmet:
         share = energy.unmet / energy.needed
         served = f"Of the need, {kwh(energy.unmet)} ({share:.1%}) was not met."
     who = f"{count(sessions.buyers, 'car')} wanted {kwh(energy.needed)} {limit}. {sold}"
@@ -143,11 +146,16 @@ def assumed(result: DayResult) -> list[str]:
             f"Agents plan on {planning.stay_factor:.0%} of the stay that a driver stated; the true "
             "departure then strikes unannounced."
         )
+    sellers = f"No car sells: the draw with seed {summary.seed} made none a seller."
+    if sessions.sellers:
+        sellers = (
+            f"The sellers: {count(sessions.sellers, 'car')} of those that took little and stayed "
+            f"long, drawn with seed {summary.seed}, with batteries, costs and "
+            f"{kwh(sessions.for_sale_wh, 0)} for sale. The data hold none of these."
+        )
     facts = [
         limit,
-        f"The sellers: {count(sessions.sellers, 'car')} of those that took little and stayed long, "
-        f"drawn with seed {summary.seed}, with batteries, costs and {kwh(sessions.for_sale_wh, 0)} "
-        "for sale. The data hold none of these.",
+        sellers,
         f"A kWh that a car needs and does not get costs it "
         f"{dollars(lost_load_usd_per_kwh(result))} elsewhere.",
         plans,

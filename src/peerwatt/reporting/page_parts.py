@@ -50,7 +50,6 @@ def table(
     rows: Iterable[Sequence[str]],
     *,
     numbers: Sequence[int] = (),
-    caption: str = "",
     foot: Sequence[str] = (),
     marked: Sequence[int] = (),
     tall: str = "",
@@ -76,7 +75,6 @@ def table(
     label = f' tabindex="0" role="region" aria-label="{escape(tall)}"' if tall else ""
     return Html(
         f'<div class="scroll{" tall" if tall else ""}"{label}><table>'
-        + (f"<caption>{show(caption)}</caption>" if caption else "")
         + f"<thead><tr>{cells(head, 'th', 'col')}</tr></thead>\n<tbody>\n{body}\n</tbody>"
         + (f"<tfoot><tr>{cells(foot, 'td', 'row')}</tr></tfoot>" if foot else "")
         + "</table></div>"

@@ -114,15 +114,20 @@ def test_points_hold_both_sides_of_every_jump_and_none_that_says_nothing() -> No
 
 
 @pytest.mark.parametrize("mechanism", ["welfare", "uniform"])
-def test_curves_of_a_day_never_turn_back_and_cross_at_the_price(make: Any, mechanism: str) -> None:
-    day = make(mechanism=mechanism)
+def test_curves_of_a_day_never_turn_back_and_cross_where_it_cleared(
+    make: Any, mechanism: str
+) -> None:
+    day = make(mechanism=mechanism, pv_kwp=60.0, fee=10_000)
     for market_round in day.tables["rounds"].iter_rows(named=True):
         mine = pl.col("slot_start_s") == market_round["slot_start_s"]
-        orders = day.tables["orders"].filter(mine)
+        orders, awards = (day.tables[name].filter(mine) for name in ("orders", "awards"))
         curves = round_curves(market_round, orders)
         assert np.all(np.diff(curves.demand_wh) <= 0)
         assert np.all(np.diff(curves.supply_wh) >= 0)
-        price = np.array([market_round["price_ucoin_per_kwh"]], dtype=np.float64)
-        awards = day.tables["awards"].filter(mine & (pl.col("side") == "buy"))
-        wanted = demand_wh(market_round, orders.filter(pl.col("side") == "buy"), price)
-        assert awards["energy_wh"].sum() <= wanted[0]
+        buys, sells = (orders.filter(pl.col("side") == side) for side in ("buy", "sell"))
+        at = market_round["price_ucoin_per_kwh"] + np.array([-1.0, 0.0, 1.0])
+        demand, supply = demand_wh(market_round, buys, at), supply_wh(market_round, sells, at)
+        by_side = awards.group_by("side").agg(pl.col("energy_wh").sum())
+        cleared_wh = max(by_side["energy_wh"].to_list(), default=0)
+        assert demand[2] <= cleared_wh <= demand[1]
+        assert supply[0] <= cleared_wh <= supply[1]

@@ -229,7 +229,7 @@ function start() {
   let width = 0;
   new ResizeObserver(() => {
     const now = byId("energy-chart").clientWidth;
-    if (now !== width) redraw();
+    if (now !== width) requestAnimationFrame(redraw);
     width = now;
   }).observe(byId("energy-chart"));
 }
