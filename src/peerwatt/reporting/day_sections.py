@@ -50,7 +50,9 @@ def key_figures(result: DayResult) -> Html:
         (
             "Saving captured",
             "–" if captured is None else f"{captured:.0%}",
-            "of what perfect foresight could save",
+            "there was nothing to save"
+            if captured is None
+            else "of what perfect foresight could save",
         ),
     )
     return pairs(
@@ -90,8 +92,8 @@ def baselines_table(result: DayResult) -> Html:
             [
                 Html(f"{show(name)}<small>{show(note)}</small>{bar}"),
                 dollars(outcome.cost_usd),
-                "–" if outcome is baselines.plug_and_charge else dollars(saved),
                 f"{outcome.unmet_kwh:,.1f}",
+                "–" if outcome is baselines.plug_and_charge else dollars(saved),
                 f"{outcome.grid_kwh:,.1f}",
                 f"{outcome.cars_kwh:,.1f}",
             ]
@@ -100,7 +102,7 @@ def baselines_table(result: DayResult) -> Html:
         '<p><span class="swatch grid"></span>energy delivered &ensp; '
         f'<span class="swatch unmet"></span>not delivered, at {dollars(lost_load)} a kWh</p>'
     )
-    head = ["Rule", "Cost", "Saved", "Unmet, kWh", "From grid, kWh", "From cars, kWh"]
+    head = ["Rule", "Cost", "Unmet, kWh", "Saved", "From grid, kWh", "From cars, kWh"]
     note = (
         "Cost counts what was used up: the grid's energy at the tariff, the selling cars' refill "
         "and wear, and unmet need. The plans assume ideal batteries and lossless wires."

@@ -101,10 +101,13 @@ def _due_to_trade(result: DayResult) -> str:
     baselines = result.summary.baselines
     plug, best = baselines.plug_and_charge.cost_usd, baselines.best_grid_only.cost_usd
     beyond, possible = best - baselines.market.cost_usd, best - baselines.optimum.cost_usd
+    less = f"{dollars(plug - best)} less than" if plug - best >= 0.005 else "as much as"
     planned = (
         "Without cars that sell, charging planned with perfect foresight would have cost "
-        f"{dollars(best)}, {dollars(plug - best)} less than plug-and-charge. "
+        f"{dollars(best)}, {less} plug-and-charge. "
     )
+    if not result.summary.sessions.sellers:
+        return f"{planned}As no car sells, there was nothing to trade."
     if beyond > NOTABLE * best:
         return f"{planned}What the market saved beyond that, {dollars(beyond)}, is due to trade."
     if possible > NOTABLE * best:

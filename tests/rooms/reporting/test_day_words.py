@@ -65,6 +65,7 @@ def test_the_headline_of_a_day_without_limit_or_sellers(make: Callable[..., Any]
     assert "without a limit on the connection" in said
     assert "The roof gave" in said
     assert "No car had energy to sell" in said
+    assert "there was nothing to trade" in headline(read_result(day.summary, day.tables))[2]
 
 
 def test_unmet_need_is_told_in_fitting_units(day: Any) -> None:

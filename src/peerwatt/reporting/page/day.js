@@ -41,20 +41,26 @@ function niceTicks(low, high, most) {
   return ticks;
 }
 
+function rule(area, y) {
+  draw(area.svg, "line", { class: "axis", x1: area.left, x2: area.right, y1: y, y2: y });
+}
+
 function hours(area) {
   const room = (area.right - area.left) / 48;
   const every = [1, 2, 3, 4, 6, 12].find((h) => day.hours.length / h <= room) || 24;
-  draw(area.svg, "line", { class: "axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom });
+  rule(area, area.bottom);
   for (const [at, label] of day.hours) {
     if (parseInt(label, 10) % every) continue;
     const x = area.x(at);
     draw(area.svg, "line", { class: "axis", x1: x, x2: x, y1: area.bottom, y2: area.bottom + 4 });
-    if (x < area.right - 6) draw(area.svg, "text", { x, y: area.bottom + 17, "text-anchor": "middle" }, label);
+    const place = { x, y: area.bottom + 17, "text-anchor": "middle" };
+    if (x < area.right - 6) draw(area.svg, "text", place, label);
   }
 }
 
 function bands(area) {
-  const column = (kind) => draw(area.svg, "rect", { class: kind, y: area.top, height: area.bottom - area.top, width: 0 });
+  const shape = { y: area.top, height: area.bottom - area.top, width: 0 };
+  const column = (kind) => draw(area.svg, "rect", { class: kind, ...shape });
   return { hover: column("hover"), band: column("band") };
 }
 
@@ -79,8 +85,8 @@ function drawEnergy() {
     const x = area.x(start);
     const width = Math.max(area.x(start + day.slot_s) - x - 0.6, 1);
     const shape = { x, width, y: area.y(high), height: area.y(low) - area.y(high) };
-    const hatched = kind === "out" || kind === "unmet";
-    draw(area.svg, "rect", { ...shape, class: hatched ? `box-${kind}` : kind, ...(hatched && { fill: `url(#hatch-${kind})` }) });
+    const hatched = { class: `box-${kind}`, fill: `url(#hatch-${kind})` };
+    draw(area.svg, "rect", { ...shape, ...(wh < 0 ? hatched : { class: kind }) });
   };
   for (const r of rounds) {
     bar("grid", r.start_s, 0, r.grid_wh);
@@ -89,7 +95,7 @@ function drawEnergy() {
     bar("out", r.start_s, 0, -r.exported_wh);
   }
   for (const [start, wh] of day.unmet) bar("unmet", start, 0, -wh);
-  draw(area.svg, "line", { class: "axis", x1: area.left, x2: area.right, y1: area.y(0), y2: area.y(0) });
+  rule(area, area.y(0));
   if (day.limited) steps(area, "limit", (r) => r.limit_wh / 1000);
   hours(area);
   return { ...area, ...bands(area) };
@@ -97,7 +103,13 @@ function drawEnergy() {
 
 function hatch(svg, kind, degrees) {
   const defs = draw(svg, "defs");
-  const pattern = draw(defs, "pattern", { id: `hatch-${kind}`, width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${degrees})` });
+  const pattern = draw(defs, "pattern", {
+    id: `hatch-${kind}`,
+    width: 5,
+    height: 5,
+    patternUnits: "userSpaceOnUse",
+    patternTransform: `rotate(${degrees})`,
+  });
   draw(pattern, "line", { class: `hatch-${kind}`, x1: 0, x2: 0, y1: 0, y2: 5 });
 }
 
@@ -108,9 +120,10 @@ function steps(area, kind, value) {
   for (const r of rounds) {
     const v = value(r);
     if (v === null) { end = null; continue; }
-    const [from, to, y] = [area.x(r.start_s), area.x(r.start_s + day.slot_s), area.y(v)].map((n) => n.toFixed(1));
-    path += `${end === r.start_s ? "L" : "M"}${from} ${y}H${to}`;
+    const joined = end === r.start_s;
     end = r.start_s + day.slot_s;
+    const [from, to, y] = [area.x(r.start_s), area.x(end), area.y(v)].map((n) => n.toFixed(1));
+    path += `${joined ? "L" : "M"}${from} ${y}H${to}`;
   }
   draw(area.svg, "path", { class: `line ${kind}`, d: path });
 }
@@ -132,12 +145,14 @@ function drawCurves(r) {
   const area = plot(byId("curve-chart"), 320, [0, r.widest_wh / 1000], [0, top], "$ per kWh", 2);
   const { svg } = area;
   for (const v of niceTicks(0, r.widest_wh / 1000, 5)) {
-    draw(svg, "text", { x: area.x(v), y: area.bottom + 17, "text-anchor": "middle" }, String(+v.toFixed(3)));
+    const place = { x: area.x(v), y: area.bottom + 17, "text-anchor": "middle" };
+    draw(svg, "text", place, String(+v.toFixed(3)));
   }
-  draw(svg, "line", { class: "axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom });
+  rule(area, area.bottom);
   draw(svg, "text", { x: area.right, y: area.bottom - 6, "text-anchor": "end", class: "halo" }, "kWh");
   const clip = draw(draw(svg, "defs"), "clipPath", { id: "inside" });
-  draw(clip, "rect", { x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top });
+  const inside = { width: area.right - area.left, height: area.bottom - area.top };
+  draw(clip, "rect", { x: area.left, y: area.top, ...inside });
   const retail = area.y(r.retail / 1e6);
   draw(svg, "line", { class: "line retail", x1: area.left, x2: area.right, y1: retail, y2: retail });
   for (const kind of ["supply", "demand"]) {
@@ -152,8 +167,9 @@ function drawCurves(r) {
   draw(svg, "path", { class: "mark", d: `M${area.left} ${y}H${x}V${area.bottom}` });
   draw(svg, "circle", { class: "dot", cx: x, cy: y, r: 5.5 });
   const onLeft = x > (area.left + area.right) / 2;
-  const at = { x: x + (onLeft ? -10 : 10), y: Math.max(y - 10, area.top + 10), "text-anchor": onLeft ? "end" : "start" };
-  draw(svg, "text", { ...at, class: "strong halo" }, r.cleared);
+  const beside = onLeft ? { x: x - 10, "text-anchor": "end" } : { x: x + 10 };
+  const above = Math.max(y - 10, area.top + 10);
+  draw(svg, "text", { ...beside, y: above, class: "strong halo" }, r.cleared);
 }
 
 function facts(list, pairs) {
@@ -191,7 +207,8 @@ function start() {
     byId("readout").textContent = r.line;
     byId("round-title").textContent = r.title;
     byId("round-why").textContent = r.why;
-    byId("curve-chart").setAttribute("aria-label", `Demand and supply of the round ${r.at}: ${r.cleared || "void"}`);
+    const described = `Demand and supply of the round ${r.at}: ${r.cleared || "void"}`;
+    byId("curve-chart").setAttribute("aria-label", described);
     facts(byId("round-energy"), r.energy);
     facts(byId("round-money"), r.money);
     fillRows(byId("round-rows"), r.rows);
@@ -206,7 +223,8 @@ function start() {
   const under = (chart, event) => {
     const box = chart.svg.getBoundingClientRect();
     const [from, to] = day.span_s;
-    const at = from + ((event.clientX - box.left - chart.left) / (chart.right - chart.left)) * (to - from);
+    const share = (event.clientX - box.left - chart.left) / (chart.right - chart.left);
+    const at = from + share * (to - from);
     const far = (r) => Math.abs(r.start_s + day.slot_s / 2 - at);
     return rounds.reduce((best, r, i) => (far(r) < far(rounds[best]) ? i : best), 0);
   };
