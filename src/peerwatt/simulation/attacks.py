@@ -22,7 +22,6 @@ from peerwatt.records.transactions import (
     ReportReadings,
     Transaction,
     decode_message,
-    sign_message,
 )
 from peerwatt.simulation.founding import SETUP_LEAD_S
 from peerwatt.simulation.timetable import ORDER_LEAD_S, REPORT_LAG_S
@@ -71,7 +70,7 @@ class AttackedWorld(World):
         """Lies go last into the block of their time, past admission."""
         since_noon_s = time_s - int(self.day.slot_start_s[self._noon])
         if since_noon_s == -ORDER_LEAD_S:
-            self._offer(self._replayed_order())
+            self._offer(self._newest_order())
             self._offer(self._overdrawn_order(time_s))
         reported = self._reported_slot(time_s)
         if reported is not None and reported >= self._noon and not self._forged:
@@ -84,15 +83,12 @@ class AttackedWorld(World):
         self.note(type(message).__name__, self.host.submit(transaction))
         self.smuggled.append(transaction)
 
-    def _replayed_order(self) -> bytes:
-        """The newest order that stands in a block, once more in a new envelope: the guest signs it
-        too. The very same bytes would change nothing, and be told what became of them."""
-        owners = {visit.signer.key.public: visit.signer.key for visit in self.visits}
+    def _newest_order(self) -> bytes:
+        """The last buyer's order that stands in a block, to be sent once more."""
         for height in range(self.host.height, 0, -1):
             for data in self.host.block(height).transactions:
-                order = decode_message(decode(data, Transaction).message)
-                if isinstance(order, PlaceBuyOrder):
-                    return sign_message(order, owners[order.signer], self._guest.key)
+                if isinstance(decode_message(decode(data, Transaction).message), PlaceBuyOrder):
+                    return data
         raise RuntimeError("nobody has ordered before noon")
 
     def _overdrawn_order(self, now_s: int) -> bytes:
