@@ -206,10 +206,7 @@ def test_every_false_part_is_named() -> None:
             replace(bundle, round=replace(stored, header=foreign), history=in_history, head=head),
             ["header 2 is in the history of head 3"],
         ),
-        (
-            replace(bundle, history=None),
-            ["header 2 is the head"],
-        ),
+        (replace(bundle, history=None), ["header 2 is the head"]),
         (
             replace(bundle, head=replace(bundle.head, signature=bytes(64))),
             ["head 3 is signed by its proposer"],
