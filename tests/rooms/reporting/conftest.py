@@ -126,16 +126,7 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
             "unmet": unmet,
             "losses": total["site_loss_wh"],
         },
-        "money_ucoin": {
-            "paid_by_buyers": -total["paid_ucoin"],
-            "received_by_sellers": total["received_ucoin"],
-            "supplier": total["supplier_ucoin"],
-            "fees": total["fees_ucoin"],
-            "penalties": -total["penalty_ucoin"],
-            "site_operator": total["operator_ucoin"],
-            "pot": total["pot_ucoin"],
-            "sum": 0,
-        },
+        "money_ucoin": _money(total),
         "rounds": {
             "opened": len(rounds),
             "cleared": int((rounds["status"] != "void").sum()),
@@ -159,6 +150,19 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
             "optimum": _baseline(optimum, unmet * 0.4 / 1000, needed / 1000, from_cars * 1.1),
         },
         "captured": (plug - market) / (plug - optimum) if plug > optimum else None,
+    }
+
+
+def _money(total: dict[str, int]) -> Row:
+    return {
+        "paid_by_buyers": -total["paid_ucoin"],
+        "received_by_sellers": total["received_ucoin"],
+        "supplier": total["supplier_ucoin"],
+        "fees": total["fees_ucoin"],
+        "penalties": -total["penalty_ucoin"],
+        "site_operator": total["operator_ucoin"],
+        "pot": total["pot_ucoin"],
+        "sum": 0,
     }
 
 

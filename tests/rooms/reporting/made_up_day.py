@@ -12,7 +12,7 @@ import polars as pl
 
 from peerwatt.contracts.auction import Book, clear
 from peerwatt.contracts.clearing import award, price
-from peerwatt.contracts.settlement import settle
+from peerwatt.contracts.settlement import Pool, settle
 from peerwatt.records.market import (
     Award,
     BuyOrder,
@@ -206,25 +206,17 @@ def _round(
         sellers_dropped=False,
     )
     readings = _readings(rng, rows, awards, cars, start_s)
-    limits = book.import_limit_wh, book.export_limit_wh
-    pool = settle(awards, readings, book.prices, clearing, *limits)
-    for each, given in zip(pool.settled, sorted(awards, key=lambda a: a.order_id), strict=True):
+    pool = settle(
+        awards, readings, book.prices, clearing, book.import_limit_wh, book.export_limit_wh
+    )
+    for each, given in zip(pool.settled, awards, strict=True):
         _book_award(rows, each, given, cars[each.order_id], start_s)
     loss = int(rng.integers(-2, 4))
     net = pool.import_wh - pool.export_wh + loss
     rows["readings"].append(_reading_row("", start_s, len(rows["rounds"]), main, net))
     main[0] += max(net, 0)
     main[1] += max(-net, 0)
-    retail = book.prices.retail_ucoin_per_kwh if net > 0 else FEED_IN
-    money = {
-        key: sum(getattr(each, key) for each in pool.settled)
-        for key in ("paid_ucoin", "received_ucoin", "penalty_ucoin")
-    }
-    fees = (pool.sold_wh - pool.export_wh) * book.prices.local_fee_ucoin_per_kwh // 1000
-    pooled = pool.import_wh * book.prices.retail_ucoin_per_kwh - pool.export_wh * FEED_IN
-    operator = -(net * retail - pooled) // 1000 if loss else 0
-    supplier = pooled // 1000 - operator
-    paid = money["paid_ucoin"] + money["penalty_ucoin"] - money["received_ucoin"]
+    money = _money(book, pool, net)
     rows["rounds"].append(
         fixed
         | money
@@ -238,15 +230,32 @@ def _round(
             "export_wh": pool.export_wh,
             "unserved_wh": pool.unserved_wh,
             "site_loss_wh": loss,
-            "supplier_ucoin": supplier,
-            "operator_ucoin": operator,
-            "fees_ucoin": fees,
-            "pot_ucoin": paid - supplier - operator - fees,
             "pv_wh": sum(
                 each.metered_wh for each in pool.settled if cars[each.order_id].row["role"] == "pv"
             ),
         }
     )
+
+
+def _money(book: Book, pool: Pool, main_net_wh: int) -> Row:
+    """What moved: the supplier is due the main meter, the operator bears the difference."""
+    retail = book.prices.retail_ucoin_per_kwh
+    paid, received, penalty = (
+        sum(getattr(each, f"{what}_ucoin") for each in pool.settled)
+        for what in ("paid", "received", "penalty")
+    )
+    fees = (pool.sold_wh - pool.export_wh) * book.prices.local_fee_ucoin_per_kwh // 1000
+    pooled = (pool.import_wh * retail - pool.export_wh * FEED_IN) // 1000
+    supplier = main_net_wh * (retail if main_net_wh > 0 else FEED_IN) // 1000
+    return {
+        "paid_ucoin": paid,
+        "received_ucoin": received,
+        "penalty_ucoin": penalty,
+        "supplier_ucoin": supplier,
+        "operator_ucoin": pooled - supplier,
+        "fees_ucoin": fees,
+        "pot_ucoin": paid + penalty - received - pooled - fees,
+    }
 
 
 def _round_row(book: Book, start_s: int) -> Row:
