@@ -147,6 +147,7 @@ def _write(state: State, round_id: bytes, awards: list[Award]) -> None:
     for order_id, order in state.items(ORDERS, round_id):
         release(state, order.owner, order.held_ucoin - held.get(order_id, 0))
         state.delete(ORDERS, order_id, round_id)
-        state.delete(PORT_ORDERS, order.port.encode(), round_id)
+        if order_id not in held:
+            state.delete(PORT_ORDERS, order.port.encode(), round_id)
     for each in awards:
         state.put(AWARDS, each.order_id, each, round_id)

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
-    AWARDS,
     METER_PROGRESS,
     METERS,
+    PORT_ORDERS,
     READINGS,
     ROUNDS,
     MeterProgress,
@@ -50,8 +50,7 @@ def report_readings(state: State, context: BlockContext, message: ReportReadings
     if any(later <= earlier for earlier, later in pairwise(ports)):
         return Refusal(Reason.OUT_OF_ORDER, "readings")
     # --- checked; from here on only writes ---
-    awaited = {"": True} | {award.port: True for _, award in state.items(AWARDS, message.round_id)}
-    reported = [port for port in ports if port in awaited]
+    reported = [port for port in ports if _is_awaited(state, message.round_id, port)]
     for port, signed in zip(ports, message.readings, strict=True):
         reading = signed.reading
         progress = MeterProgress(
@@ -65,6 +64,12 @@ def report_readings(state: State, context: BlockContext, message: ReportReadings
     left = market_round.awaited_readings - len(reported)
     state.put(ROUNDS, message.round_id, replace(market_round, awaited_readings=left))
     return None
+
+
+def _is_awaited(state: State, round_id: bytes, port: str) -> bool:
+    """Whether a round settles by this port's reading: an award stands for it, or it is the main
+    meter's."""
+    return not port or state.get(PORT_ORDERS, port.encode(), round_id) is not None
 
 
 def _check(state: State, message: ReportReadings, at: int, market_round: Round) -> str | Refusal:

@@ -12,6 +12,7 @@ from peerwatt.contracts.settlement import Pool, settle
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
     AWARDS,
+    PORT_ORDERS,
     POT,
     READINGS,
     SETTLEMENTS,
@@ -55,6 +56,7 @@ def settle_round(state: State, round_id: bytes, market_round: Round) -> Round:
     totals = _pay_site_loss(state, site, market_round.prices, totals, main, len(awards))
     for award in awards:
         state.delete(AWARDS, award.order_id, round_id)
+        state.delete(PORT_ORDERS, award.port.encode(), round_id)
     for port, _ in signed:
         state.delete(READINGS, port, round_id)
     for each in pool.settled:

@@ -76,7 +76,7 @@ class MeterProgress(Record):
 
 
 class OrderAt(Record):
-    """Which order stands for a port in a round."""
+    """Which order stands for a port in a round; an awarded one until it is settled."""
 
     order_id: Hash
 
