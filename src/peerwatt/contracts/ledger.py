@@ -214,9 +214,7 @@ def _judge(
     refusal = _check_validity(transaction, message, now_s)
     if refusal is not None:
         return refusal
-    if isinstance(message, Tick):
-        return _tick(state, context, message, admission)
-    return _dispatch(state, context, message, transaction.message_id, transaction.cosigner)
+    return _dispatch(state, context, transaction, message, admission)
 
 
 def _check_validity(transaction: Transaction, message: Message, now_s: int) -> Refusal | None:
@@ -243,17 +241,14 @@ def _tick(state: State, context: BlockContext, message: Tick, admission: bool) -
 
 
 def _dispatch(
-    state: State,
-    context: BlockContext,
-    message: Message,
-    message_id: bytes,
-    cosigner: bytes,
+    state: State, context: BlockContext, transaction: Transaction, message: Message, admission: bool
 ) -> Refusal | None:
+    cosigner = transaction.cosigner
     match message:
         case PlaceBuyOrder():
-            return orders.place_buy_order(state, context, message, message_id)
+            return orders.place_buy_order(state, context, message, transaction.message_id)
         case PlaceSellOrder():
-            return orders.place_sell_order(state, context, message, message_id)
+            return orders.place_sell_order(state, context, message, transaction.message_id)
         case CancelOrder():
             return orders.cancel_order(state, context, message)
         case ReportReadings():
@@ -284,7 +279,7 @@ def _dispatch(
         case PublishLimits():
             return sites.publish_limits(state, context, message)
         case ProposeChange():
-            return members.propose_change(state, context, message, message_id)
+            return members.propose_change(state, context, message, transaction.message_id)
         case Vote():
             return members.vote(state, context, message)
         case OpenDispute():
@@ -292,6 +287,6 @@ def _dispatch(
         case ResolveDispute():
             return disputes.resolve_dispute(state, context, message)
         case Tick():
-            return Refusal(Reason.NOT_PERMITTED, "signer")
+            return _tick(state, context, message, admission)
         case _:
             assert_never(message)

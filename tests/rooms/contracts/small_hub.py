@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
@@ -149,6 +150,8 @@ class Answer(NamedTuple):
 
 
 OK = Answer(Reason.OK, "")
+NO_WALLET = (Reason.UNKNOWN_MEMBER, Reason.BAD_COSIGNATURE)
+"""Why a first message may be refused; there is no nonce yet that it could spend."""
 
 
 def answer(receipt: Receipt) -> Answer:
@@ -212,23 +215,22 @@ class SmallHub:
 
     def rejected(self, transaction: bytes) -> Answer:
         """How a transaction is refused, by admission and in its block."""
-        before = self.state()
+        before = self.rows_by_slot()
         admission = answer(self.host.submit(transaction))
         assert self.host.pending == 0
+        assert self.rows_by_slot() == before
         [in_block] = self.block(transaction)
         assert admission == in_block != OK
-        assert [row for row in self.state() if row not in before] == self._spent(transaction)
+        after = self.rows_by_slot()
+        changed = [at for at in before | after if before.get(at) != after.get(at)]
+        if in_block.reason < Reason.EXPIRED:
+            assert changed == []
+        elif changed:
+            [at] = changed
+            assert after[at] == replace(before[at], nonce=before[at].nonce + 1)
+        else:
+            assert in_block.reason in NO_WALLET
         return in_block
-
-    def _spent(self, transaction: bytes) -> list[Any]:
-        """The one row that a refused transaction may have changed: its signer's nonce."""
-        try:
-            message = tx.decode_message(msgspec.msgpack.decode(transaction)[0])
-        except (ValueError, TypeError, KeyError):
-            return []
-        account = self.get(ACCOUNTS, message.signer)
-        spent = account is not None and account.nonce == message.nonce + 1
-        return [("accounts", b"", message.signer, account)] if spent else []
 
     # --- reading
 
@@ -247,6 +249,9 @@ class SmallHub:
             for scope in ([b""] if table.hashed else scopes)
             for at, record in self.items(table, scope)
         ]
+
+    def rows_by_slot(self) -> dict[tuple[str, bytes, bytes], Any]:
+        return {row[:3]: row[3] for row in self.state()}
 
     def account(self, name: str) -> Account:
         return self.get(ACCOUNTS, public(name)) or Account()

@@ -1,0 +1,45 @@
+"""Writes the vectors, after a change of the rules that is meant:
+
+    PYTHONPATH=src:tests/rooms/contracts .venv/bin/python tests/vectors/generate.py
+
+The small hub's keys, times and amounts are fixed, so the same rules give the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import cases_accounts
+import cases_blocks
+import cases_envelope
+import cases_orders
+import cases_sites
+from book import Book
+from vector import to_json
+
+HERE = Path(__file__).parent
+FILES: dict[str, ModuleType] = {
+    "envelope.json": cases_envelope,
+    "accounts.json": cases_accounts,
+    "sites.json": cases_sites,
+    "orders.json": cases_orders,
+    "blocks.json": cases_blocks,
+}
+
+
+def generate(name: str) -> str:
+    """One file of vectors."""
+    book = Book()
+    for case in FILES[name].CASES:
+        case(book)
+    return to_json(book.vectors)
+
+
+def main() -> None:
+    for name in FILES:
+        (HERE / name).write_text(generate(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
