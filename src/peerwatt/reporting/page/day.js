@@ -244,7 +244,8 @@ function start() {
   range.oninput = show;
   byId("earlier").onclick = () => choose(chosen() - 1);
   byId("later").onclick = () => choose(chosen() + 1);
-  let width = 0;
+  redraw();
+  let width = byId("energy-chart").clientWidth;
   new ResizeObserver(() => {
     const now = byId("energy-chart").clientWidth;
     if (now !== width) requestAnimationFrame(redraw);
