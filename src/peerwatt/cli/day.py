@@ -7,14 +7,15 @@ from pathlib import Path
 from peerwatt.cli.screen import console, progress, show_day
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DayConfig
-from peerwatt.simulation.run import DayRun, sessions_of
+from peerwatt.simulation.run import BUNDLED, DayRun, sessions_of
 from peerwatt.simulation.world import World
 
 
 def run_day(config: DayConfig, sessions: Path | None, out: Path) -> None:
     """Raises ValueError, before anything is written, for a day that cannot be run or kept."""
     with RunFolder(out) as folder:
-        run = DayRun(config, sessions_of(config, sessions))
+        source = BUNDLED if sessions is None else sessions.name
+        run = DayRun(config, sessions_of(config, sessions), source)
         run.found(World)
         with progress(f"{config.site} {config.date}") as step:
             run.live(step)

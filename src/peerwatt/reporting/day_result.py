@@ -31,6 +31,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Sessions(Part):
     """The rows of the session file and what became of them."""
 
+    source: str
+    """Where the rows come from: a public data set or a user's file."""
     rows_read: int
     dropped: dict[str, int]
     """Rows not used, by reason."""

@@ -126,8 +126,9 @@ def real(result: DayResult) -> list[str]:
     summary = result.summary
     retail = sorted(set(result.tables["rounds"]["retail_ucoin_per_kwh"].to_list()))
     facts = [
-        f"The charging sessions at {summary.site.upper()} on {summary.date:%-d %B %Y}: when each "
-        "car came and left, and the energy it took.",
+        f"The charging sessions at {summary.site.upper()} on {summary.date:%-d %B %Y}, as "
+        f"{summary.sessions.source} records them: when each car came and left, and the energy it "
+        "took.",
     ]
     if len(retail) > 1:
         facts.append(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 LEDGER = "ledger"
+BUNDLED = "ACN-Data"
+"""The data set that comes with the package."""
 T = TypeVar("T")
 W = TypeVar("W", bound=World)
 Progress = Callable[[int, int], None]
@@ -31,8 +33,12 @@ Progress = Callable[[int, int], None]
 class DayRun:
     """One day, lived through and accounted for; `write` puts it into a folder."""
 
-    def __init__(self, config: DayConfig, sessions: Sequence[Session]) -> None:
+    def __init__(
+        self, config: DayConfig, sessions: Sequence[Session], source: str = BUNDLED
+    ) -> None:
+        """`source` says where the sessions come from."""
         self.config = config
+        self.source = source
         self.timings_s: dict[str, float] = {}
         self.day: HubDay = self._timed("assemble", lambda: hub_day(config, sessions))
         self.summary: Row = {}
@@ -56,7 +62,9 @@ class DayRun:
         refused = refused_rows(world.refused, receipts)
         self.tables["cars"] = frame("cars", car_rows(self.day, world.visits, awards, plug))
         self.tables["refused"] = frame("refused", refused)
-        self.summary = summary_of(self.config, self.day, world.host, self.tables, yardsticks)
+        summary = summary_of(self.config, self.day, world.host, self.tables, yardsticks)
+        summary["sessions"]["source"] = self.source
+        self.summary = summary
 
     def write(self, folder: RunFolder) -> None:
         """Everything into an open run folder, signed by the site's operator."""

@@ -110,6 +110,7 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
         "labels": [],
         "limit_kw": limit_kw,
         "sessions": {
+            "source": "ACN-Data",
             "rows_read": 22_492,
             "dropped": {"another date": 22_416, "stay over 16 h": 2, "stay under 15 min": 1},
             "oracle_rows": int(cars["oracle"].sum()),

@@ -78,7 +78,7 @@ def test_unmet_need_is_told_in_fitting_units(day: Any) -> None:
 
 def test_what_is_real_and_what_is_assumed(day: Any) -> None:
     result = read_result(day.summary, day.tables)
-    assert "sessions at JPL on 21 August 2019" in real(result)[0]
+    assert "sessions at JPL on 21 August 2019, as ACN-Data records them" in real(result)[0]
     assert "from $0.126 to $0.496" in real(result)[1]
     said = " ".join(assumed(result))
     for words in (
