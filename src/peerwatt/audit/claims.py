@@ -16,6 +16,7 @@ from peerwatt.hosts.replica import Replica
 from peerwatt.records.bundles import Finding, Verdict
 from peerwatt.simulation.summary import facts_of, sums_by_car
 from peerwatt.simulation.tables import COLUMNS, Row, chain_tables, frame, refused_rows
+from peerwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 FROM_CHAIN = ("rounds", "orders", "awards", "readings", "receipts")
 ON_NO_LEDGER = (
-    "on no ledger, so only as the operator signed it: who the cars are, what they needed and "
-    "what their energy costs them, the yardsticks, the configuration, the page and the plots"
+    "on no ledger, so only as the operator signed it: who the cars are, when they come and go, "
+    "what they need, what their energy costs them, the yardsticks, the configuration, the page and "
+    "the plots"
 )
 
 
@@ -39,19 +41,27 @@ def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Clai
     """Compare summary and tables with the chain; `changed` files are known to be wrong and are not
     opened, for their bytes could be anything."""
     ours = chain_tables(chain, {}, next((key.decode() for key, _ in chain.items("sites")), ""))
-    theirs = {name: _read(folder, name, changed) for name in COLUMNS}
     refused = refused_rows([], ours["receipts"])
-    wrong = [f"{name}.parquet: cannot be read" for name, table in theirs.items() if table is None]
-    read = {name: table for name, table in theirs.items() if table is not None}
+    read, wrong = {}, []
+    for name in COLUMNS:
+        file = f"{name}.parquet"
+        table = None if file in changed else _read(folder / file, name)
+        if table is not None:
+            read[name] = table
+        elif file not in changed:
+            wrong.append(f"{file}: cannot be read")
     wrong += [
         f"{name}.parquet: says other than the ledger"
         for name in FROM_CHAIN
         if name in read and not _says_the_same(read[name], ours[name])
     ]
     if "refused" in read:
-        wrong += _check_refused(read["refused"], refused)
-        refused = read["refused"].to_dicts()
-    if wrong or len(read) < len(theirs):
+        rows = read["refused"].to_dicts()
+        admission = [row for row in rows if row["where"] == "admission"]
+        if rows != admission + refused:
+            wrong.append("refused.parquet: says other than the ledger")
+        refused = admission + refused
+    if wrong or len(read) < len(COLUMNS):
         return Claims([Finding(Verdict.FAILS, line) for line in wrong], refused)
     wrong += _check_cars(read, ours)
     findings = [Finding(Verdict.FAILS, line) for line in wrong]
@@ -61,30 +71,25 @@ def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Clai
     return Claims(findings + _check_summary(folder, facts, changed), refused)
 
 
-def _read(folder: Path, name: str, changed: Collection[str]) -> pl.DataFrame | None:
-    """A table with just the columns and types that it must have; none if it is not that."""
+def _read(path: Path, name: str) -> pl.DataFrame | None:
+    """A table with just the columns and types that it must have, and no gaps where the ledger would
+    not show them; none if it is not that."""
     import polars as pl
 
-    file = f"{name}.parquet"
-    if file in changed:
-        return None
     try:
-        table = pl.read_parquet(folder / file)
+        table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    return table if table.schema == frame(name, []).schema else None
+    if table.schema != frame(name, []).schema:
+        return None
+    gaps = table.drop("height", strict=False).null_count().sum_horizontal().sum()
+    return None if gaps and name not in FROM_CHAIN else table
 
 
 def _says_the_same(theirs: pl.DataFrame, ours: pl.DataFrame) -> bool:
     """Row for row; what cars are called stands on no ledger."""
     columns = [column for column in ours.columns if column != "car"]
     return theirs.select(columns).equals(ours.select(columns))
-
-
-def _check_refused(theirs: pl.DataFrame, ours: list[Row]) -> Iterator[str]:
-    in_blocks = theirs.filter(theirs["where"] != "admission")
-    if in_blocks.to_dicts() != ours:
-        yield "refused.parquet: says other than the ledger"
 
 
 def _check_cars(theirs: dict[str, pl.DataFrame], ours: dict[str, pl.DataFrame]) -> Iterator[str]:
@@ -99,13 +104,22 @@ def _check_cars(theirs: dict[str, pl.DataFrame], ours: dict[str, pl.DataFrame]) 
         yield "awards.parquet: car: two wallets have one name"
         return
     settled = {named[row.pop("car")]: row for row in sums_by_car(ours["awards"]).to_dicts()}
+    ports = {named[row["car"]]: row["port"] for row in ours["orders"].to_dicts()}
+    lost_load = max(ours["rounds"]["lost_load_ucoin_per_kwh"], default=0)
     for row in theirs["cars"].to_dicts():
-        sums = settled.pop(row["session_id"], None)
-        said = {name: row[name] for name in sums or _SUMS}
-        if said != (sums or dict.fromkeys(_SUMS, 0)):
-            yield f"cars.parquet: {row['session_id']}: says other than the ledger"
-        elif row["unmet_wh"] != row["need_wh"] - row["charged_wh"]:
-            yield f"cars.parquet: {row['session_id']}: unmet_wh: is not need less charge"
+        car = row["session_id"]
+        sums = settled.pop(car, None) or dict.fromkeys(_SUMS, 0)
+        spent = sums["paid_ucoin"] + sums["penalty_ucoin"] - sums["received_ucoin"]
+        unmet_ucoin = round(row["unmet_wh"] * lost_load / WH_PER_KWH)
+        due = {
+            **sums,
+            "port": ports.get(car, row["port"]),
+            "unmet_wh": row["need_wh"] - row["charged_wh"],
+            "market_cost_ucoin": spent + unmet_ucoin + row["own_cost_ucoin"],
+        }
+        for name, value in due.items():
+            if row[name] != value:
+                yield f"cars.parquet: {car}: {name}: is {row[name]}, must be {value}"
     for car in settled:
         yield f"cars.parquet: {car}: is missing"
 
