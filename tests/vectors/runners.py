@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from small_hub import genesis, key
-from vector import Rows, Slot, Vector, execute
+from vector import MemoryState, Rows, Slot, Vector, execute
 
 from peerwatt.contracts import ledger
 from peerwatt.contracts.state import CHAIN, CHAIN_KEY, TABLES, Chain
@@ -27,12 +27,11 @@ class Outcome(NamedTuple):
 
 def contracts_alone(vector: Vector) -> Outcome:
     """The contracts on a dictionary, without a host."""
-    times = (vector.pre, vector.height, vector.market_time_s)
-    state, _, result = execute(*times, vector.transactions)
+    times = (vector.height, vector.market_time_s)
+    state, context, result = execute(vector.pre, *times, vector.transactions)
     admission = None
     if len(vector.transactions) == 1:
-        before, context, _ = execute(*times, ())
-        admission = ledger.check_tx(before, context, vector.transactions[0])
+        admission = ledger.check_tx(MemoryState(vector.pre), context, vector.transactions[0])
     return Outcome(result, state.encoded(), admission)
 
 

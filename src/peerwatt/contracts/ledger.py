@@ -172,7 +172,7 @@ def _run(state: State, context: BlockContext, data: bytes, admission: bool) -> R
     known = state.get(ACCOUNTS, message.signer)
     account = known if known is not None else Account()
     state.put(ACCOUNTS, message.signer, replace(account, nonce=account.nonce + 1))
-    refusal = _judge(state, context, transaction, message, admission)
+    refusal = _judge(state, context, transaction, message)
     if refusal is not None and known is None:
         state.delete(ACCOUNTS, message.signer)
     elif refusal is not None and admission:
@@ -206,7 +206,7 @@ def _authenticate(state: State, transaction: Transaction, message: Message) -> R
 
 
 def _judge(
-    state: State, context: BlockContext, transaction: Transaction, message: Message, admission: bool
+    state: State, context: BlockContext, transaction: Transaction, message: Message
 ) -> Refusal | None:
     now_s = context.market_time_s
     if isinstance(message, Tick):
@@ -214,7 +214,7 @@ def _judge(
     refusal = _check_validity(transaction, message, now_s)
     if refusal is not None:
         return refusal
-    return _dispatch(state, context, transaction, message, admission)
+    return _dispatch(state, context, transaction, message)
 
 
 def _check_validity(transaction: Transaction, message: Message, now_s: int) -> Refusal | None:
@@ -226,8 +226,8 @@ def _check_validity(transaction: Transaction, message: Message, now_s: int) -> R
     return None
 
 
-def _tick(state: State, context: BlockContext, message: Tick, admission: bool) -> Refusal | None:
-    """A tick has already moved the block's time if it stands first in the block."""
+def _tick(state: State, context: BlockContext, message: Tick) -> Refusal | None:
+    """A tick that stands first in its block has already moved the block's time; no other does."""
     chain = chain_of(state)
     if not chain.tick_key:
         return Refusal(Reason.NOT_TICK_CLOCK, "signer")
@@ -235,13 +235,13 @@ def _tick(state: State, context: BlockContext, message: Tick, admission: bool) -
         return Refusal(Reason.NOT_PERMITTED, "signer")
     if message.time_s < context.market_time_s:
         return Refusal(Reason.CLOCK_BACKWARDS, "time_s")
-    if not admission and message.time_s != context.market_time_s:
+    if message.time_s != context.market_time_s:
         return Refusal(Reason.OUT_OF_ORDER, "time_s")
     return None
 
 
 def _dispatch(
-    state: State, context: BlockContext, transaction: Transaction, message: Message, admission: bool
+    state: State, context: BlockContext, transaction: Transaction, message: Message
 ) -> Refusal | None:
     cosigner = transaction.cosigner
     match message:
@@ -287,6 +287,6 @@ def _dispatch(
         case ResolveDispute():
             return disputes.resolve_dispute(state, context, message)
         case Tick():
-            return _tick(state, context, message, admission)
+            return _tick(state, context, message)
         case _:
             assert_never(message)

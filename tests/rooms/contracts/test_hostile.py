@@ -64,6 +64,15 @@ def test_a_tick_that_is_refused_does_not_move_the_clock() -> None:
     assert hub.get(CHAIN, CHAIN_KEY).market_time_s == START_S
 
 
+def test_a_tick_behind_others_is_refused_at_once_and_not_only_in_its_block() -> None:
+    hub = SmallHub()
+    assert hub.host.submit(hub.sign(tx.Transfer, "grid", to=public("grid"), amount_ucoin=0)).ok
+    receipt = hub.host.submit(hub.sign(tx.Tick, "clock"))
+    assert (receipt.reason, receipt.field) == (Reason.OUT_OF_ORDER, "time_s")
+    hub.block()
+    assert hub.host.submit(hub.sign(tx.Tick, "clock")).ok
+
+
 def test_a_cosignature_of_nobody_is_refused() -> None:
     hub = SmallHub()
     message = decode(hub.sign(tx.Tick, "clock"), tx.Transaction).message
