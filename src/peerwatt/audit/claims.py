@@ -120,7 +120,7 @@ def _check_cars(theirs: dict[str, pl.DataFrame], ours: dict[str, pl.DataFrame]) 
         for name, value in due.items():
             if row[name] != value:
                 yield f"cars.parquet: {car}: {name}: is {row[name]}, must be {value}"
-    for car in settled:
+    for car in sorted(ports.keys() - set(theirs["cars"]["session_id"])):
         yield f"cars.parquet: {car}: is missing"
 
 
