@@ -34,11 +34,11 @@ def run_demo(out: Path | None, seed: int) -> None:
 
 def _live(seed: int) -> DayRun:
     """The day behind a small connection, with the lies; the same without a limit beside it."""
+    limited = load(seed=seed)
     console.print(
         "[bold]A day at a real charging site.[/] Sessions, times, energy and tariff are real; "
         "which cars sell and how small the connection is are assumed."
     )
-    limited = load(seed=seed)
     sessions = sessions_of(limited, None)
     run = DayRun(limited, sessions)
     run.found(AttackedWorld).tempt()

@@ -16,6 +16,7 @@ import typer
 from peerwatt import __version__
 
 INTERRUPTED = 130
+"""What Typer makes of Ctrl-C, without a word."""
 
 app = typer.Typer(
     name="peerwatt",
@@ -167,16 +168,23 @@ def soak_days(
 def main() -> None:
     """Runs the command that the process was started with; bad input is one line and exit 2."""
     try:
-        app()
+        code = app(prog_name="peerwatt", standalone_mode=False)
     except ValueError as error:
         _stop(str(error), 2)
     except OSError as error:
         _stop(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
-    except SystemExit as stop:
-        # Typer makes of Ctrl-C this exit code, and says nothing.
-        if stop.code == INTERRUPTED:
-            _stop("stopped", INTERRUPTED)
-        raise
+    except Exception as error:
+        # Words that make no command: the classes of Typer's refusals have no public name. Without
+        # a message it was no word at all, and help is shown.
+        refusal = getattr(error, "format_message", None)
+        if refusal is None:
+            raise
+        if message := refusal():
+            _stop(f"{message} (peerwatt --help tells more)", 2)
+        code = 2
+    if code == INTERRUPTED:
+        _stop("stopped", INTERRUPTED)
+    sys.exit(code)
 
 
 def _stop(why: str, code: int) -> NoReturn:
