@@ -186,16 +186,20 @@ class SimulatedHub:
 
         It is the last resort, for what no gateway can foresee within a step: a seller pulls the
         plug, and charging is cut pro rata before the connection is overloaded. It cuts whole
-        watts, and less than one only where that is not enough.
+        watts, and less than one only where that is not enough. Where the connection leaves no
+        room either way, and the wiring takes its share, nothing flows.
         """
         import_ws, export_ws = (limit_w * duration_s for limit_w in self._limits_w)
-        for unit_ws in (duration_s, 1):
+        for unit_ws in (duration_s, 1, 1):
             over_import_ws = self._net_ws(charge_ws, discharge_ws) - import_ws
-            over_export_ws = int(discharge_ws.sum() - charge_ws.sum()) - export_ws
+            over_export_ws = -self._net_ws(charge_ws, discharge_ws) - export_ws
             if over_import_ws > 0:
                 _cut(charge_ws, over_import_ws, unit_ws)
             elif over_export_ws > 0:
                 _cut(discharge_ws, over_export_ws, unit_ws)
+        if not -export_ws <= self._net_ws(charge_ws, discharge_ws) <= import_ws:
+            charge_ws[:] = 0
+            discharge_ws[:] = 0
 
     def _net_ws(self, charge_ws: Ints, discharge_ws: Ints) -> int:
         """What the connection carries inwards, with the loss of the site's wiring."""

@@ -72,8 +72,8 @@ def test_a_written_configuration_reads_back():
         ("limit_kw: 0", "limit_kw: must be greater than 0, is 0"),
         ("limit_kw: .nan", "limit_kw: must be a finite number"),
         ("limit_kw: yes", "limit_kw: must not be yes or no"),
-        ("feed_in: 0.1", "feed_in: must be at most the cheapest retail price, 0.077"),
-        ("lost_load: 0.01", "lost_load: must be at least feed_in"),
+        ("feed_in: 0.1", "feed_in: must with all fees be below the cheapest retail price, 0.077"),
+        ("lost_load: 0.01", "lost_load: must be at least the dearest retail price, 0.496"),
         (
             "battery: real\nneed: all",
             "need: must be 'delivered' or 'requested', is 'all' (and 1 more)",
