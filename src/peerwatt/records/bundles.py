@@ -177,16 +177,18 @@ def _anchor_findings(
         ids = (head.block_id, bundle.round.header.header.block_id)
         text = f"the trusted head {_short(trusted_head)} stands behind it"
         findings.append(_finding(trusted_head in ids, text))
-    valid = [
-        each.witness
-        for each in bundle.witnesses
-        if (each.height, each.block_id) == (head.context.height, head.block_id)
-        and each.is_valid(head.chain_id)
-    ]
+    valid = []
+    for each in bundle.witnesses:
+        of_head = (each.height, each.block_id) == (head.context.height, head.block_id)
+        if of_head and each.is_valid(head.chain_id):
+            valid.append(each.witness)
+        else:
+            text = f"the co-signature of {_short(each.witness)} is of head {head.context.height}"
+            findings.append(_finding(False, text))
     if witness is not None:
         text = f"head {head.context.height} is co-signed by witness {_short(witness)}"
         findings.append(_finding(witness in valid, text))
-    if not findings:
+    if trusted_head is None and witness is None:
         signers = ", ".join(_short(each) for each in valid)
         seen = f"; co-signed by {signers}, which you were not asked to trust" if valid else ""
         text = f"internally consistent, operator not independently witnessed{seen}"
