@@ -28,16 +28,14 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100", **changes}
 
 
-def run(
-    *words: object, cwd: Path, timeout_s: float = 120, **changes: str
-) -> subprocess.CompletedProcess[str]:
+def run(*words: object, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*words),
         cwd=cwd,
         env=environment(**changes),
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=120,
         check=False,
     )
 
