@@ -1,0 +1,1 @@
+"""What an integrator imports: keys in files that only their owner can open."""
