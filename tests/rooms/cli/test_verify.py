@@ -115,7 +115,7 @@ def test_any_flipped_bit_of_a_receipt_is_found(
 ) -> None:
     good = receipt.read_bytes()
     chance = random.Random(3)
-    step = max(len(good) // 300, 1)
+    step = max(len(good) // 150, 1)
     seen = set()
     for at in [0, len(good) - 1, *range(1, len(good), step)]:
         data = bytearray(good)
