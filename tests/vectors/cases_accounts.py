@@ -111,7 +111,12 @@ def mints(book: Book) -> None:
         **cosigned,
         deposit_reference=digest(b"third"),
     )
+
+
+def mints_without_bounds(book: Book) -> None:
     rich = SmallHub(mint_cap_ucoin=MAX_UCOIN)
+    cosigned = {"cosigner": "regulator", "to": public("grid")}
+    other = {"deposit_reference": digest(b"second")}
     book.accepted(
         rich, tx.Mint, "issuer", note="all that can be counted", amount_ucoin=MAX_UCOIN, **cosigned
     )
@@ -254,4 +259,4 @@ def votes(book: Book) -> None:
     )
 
 
-CASES = (wallets, mints, payments, proposals, votes)
+CASES = (wallets, mints, mints_without_bounds, payments, proposals, votes)
