@@ -196,7 +196,8 @@ class SmallHub:
 
     def moves(self, at: int) -> tuple[bytes, ...]:
         """What begins a block at this time: a tick, where ticks move the clock."""
-        return (self.sign(tx.Tick, "clock", time_s=at),) if self.ticks else ()
+        tick = {"time_s": at, "valid_until_s": at}
+        return (self.sign(tx.Tick, "clock", **tick),) if self.ticks else ()
 
     def do(self, kind: type[Any], by: str, *, cosigner: str = "", **fields: Any) -> bytes:
         """Have one message accepted, by admission and in its block; the id of the message."""
