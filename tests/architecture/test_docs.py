@@ -34,3 +34,11 @@ def test_every_link_between_pages_leads_somewhere() -> None:
             if target and "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert not broken
+
+
+def test_the_readmes_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        exec(compile(block.split("```")[0], "README.md", "exec"), {})
+    assert capsys.readouterr().out
