@@ -1,0 +1,44 @@
+"""The benchmarks still run, at a size that measures nothing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+Import = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Import:
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module
+
+
+def test_orders_go_through_both_hosts(bench: Import, tmp_path: Path) -> None:
+    figures = bench("ledger_orders").measure(tmp_path, orders=20, repeats=2)
+    assert figures["per_second"].keys() == {"bound", "ours", "no-op"}
+    assert all(each["min"] > 0 for each in figures["per_second"].values())
+
+
+def test_a_round_settles_and_the_peer_writes_the_same_rows(bench: Import, tmp_path: Path) -> None:
+    market = bench("ledger_settlement").Market(tmp_path, orders=20)
+    for remembered in (False, True):
+        took = market.live(remembered=remembered)
+        assert 0 < took["awards"] <= 20
+    assert market.peer.height == market.ours.height
+    assert market.peer.app_hash == market.ours.app_hash
+
+
+def test_a_thousand_cars_are_laid_upon_one_day(bench: Import) -> None:
+    thousand_cars = bench("thousand_cars")
+    config, sessions = thousand_cars.overlay(seed=1)
+    today = [each for each in sessions if each.local_date == config.date]
+    assert 1_000 <= len(today) <= 1_100
+    assert len({each.session_id for each in sessions}) == len(sessions)
+    assert len({each.station_id for each in today}) > 14 * 40
+    assert config.limit_kw == 14 * 72
