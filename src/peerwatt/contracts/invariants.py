@@ -9,17 +9,20 @@ from peerwatt.contracts.state import (
     AWARDS,
     DISPUTES,
     ORDERS,
+    PORT_ORDERS,
+    READINGS,
     ROUNDS,
     SITES,
     Readable,
     chain_of,
     must,
 )
+from peerwatt.records.market import RoundStatus
 
 
 def broken_invariants(state: Readable) -> list[str]:
     """A line for each invariant that does not hold; empty when all do."""
-    checks = (_coins, _holds, _energy, _agenda)
+    checks = (_coins, _holds, _energy, _books, _agenda)
     return [line for check in checks for line in check(state)]
 
 
@@ -86,6 +89,24 @@ def _energy(state: Readable) -> list[str]:
             parts = totals.received_ucoin + totals.supplier_ucoin + totals.operator_ucoin
             if money_in != parts + fees + totals.pot_ucoin:
                 broken.append(f"round {name}: settled money does not balance")
+    return broken
+
+
+def _books(state: Readable) -> list[str]:
+    """An open round counts the orders of its ports, a later one the readings that it awaits."""
+    broken = []
+    for round_id, each in state.items(ROUNDS):
+        ports = [port for port, _ in state.items(PORT_ORDERS, round_id)]
+        if each.status == RoundStatus.OPEN:
+            orders = sorted(order.port.encode() for _, order in state.items(ORDERS, round_id))
+            if ports != orders or each.order_count != len(orders):
+                broken.append(f"round {round_id.hex()}: order_count is not that of its book")
+        elif each.status in (RoundStatus.CLEARED, RoundStatus.DELIVERED):
+            awards = sorted(award.port.encode() for _, award in state.items(AWARDS, round_id))
+            read = [port for port, _ in state.items(READINGS, round_id)]
+            awaited = [port for port in (b"", *ports) if port not in read]
+            if ports != awards or each.awaited_readings != len(awaited):
+                broken.append(f"round {round_id.hex()}: awaited_readings is not what is missing")
     return broken
 
 

@@ -31,7 +31,8 @@ from peerwatt.records.members import Site
 from peerwatt.records.readings import MeterReading
 from peerwatt.units import cost_ceil_ucoin, cost_floor_ucoin
 
-# The main meter may differ from the others by a twentieth of what flowed, and 1 Wh a meter.
+# The main meter may differ from the others, and from the connection's limit, by a twentieth of
+# what flowed, and 1 Wh a meter.
 MAIN_METER_TOLERANCE = 20
 
 
@@ -53,7 +54,11 @@ def settle_round(state: State, round_id: bytes, market_round: Round) -> Round:
     )
     held = {each.order_id: each.held_ucoin for each in awards}
     totals = _pay(state, site, market_round.prices, pool, held, clearing.supplier_held_ucoin)
-    totals = _pay_site_loss(state, site, market_round.prices, totals, main, len(awards))
+    export_limit_wh = market_round.export_limit_wh
+    most_fed_in_wh = export_limit_wh + export_limit_wh // MAIN_METER_TOLERANCE + len(awards)
+    totals = _pay_site_loss(
+        state, site, market_round.prices, totals, main, len(awards), most_fed_in_wh
+    )
     for award in awards:
         state.delete(AWARDS, award.order_id, round_id)
         state.delete(PORT_ORDERS, award.port.encode(), round_id)
@@ -126,16 +131,18 @@ def _pay_site_loss(
     totals: SettlementTotals,
     main: MeterReading | None,
     meters: int,
+    most_fed_in_wh: int,
 ) -> SettlementTotals:
     """The supplier is due the main meter's net flow at the tariff; the operator of the site bears
-    what that differs from the pool, as far as the payer's free coins go."""
+    what that differs from the pool, as far as the payer's free coins go. The meter is the site's
+    own, so nothing is paid for what the connection cannot have carried."""
     if main is None:
         return replace(totals, flags=totals.flags | Flag.MAIN_METER_MISSING)
     net_wh = main.imported_wh - main.exported_wh
     loss_wh = net_wh - (totals.import_wh - totals.export_wh)
     due = (
         cost_floor_ucoin(max(net_wh, 0), prices.retail_ucoin_per_kwh)
-        - cost_ceil_ucoin(max(-net_wh, 0), prices.feed_in_ucoin_per_kwh)
+        - cost_ceil_ucoin(min(max(-net_wh, 0), most_fed_in_wh), prices.feed_in_ucoin_per_kwh)
         - totals.supplier_ucoin
     )
     payer, payee = (site.operator, site.supplier) if due > 0 else (site.supplier, site.operator)

@@ -280,3 +280,15 @@ def test_whoever_is_in_arrears_is_named() -> None:
     assert totals is not None
     assert totals.flags & Flag.SUPPLIER_IN_ARREARS
     assert not totals.flags & Flag.OPERATOR_IN_ARREARS
+
+
+def test_a_sites_own_main_meter_cannot_drain_its_supplier() -> None:
+    """Its operator registered it. Paid is what the connection can carry and a twentieth, and a Wh
+    for each of the two other meters: 5,252 Wh at 80,000 ucoin/kWh."""
+    hub = a_market()
+    before = hub.free("supplier") + hub.account("supplier").held_ucoin
+    hub.report({"": -(10**9), "p1": 2_000, "p2": -2_000})
+    assert before - hub.free("supplier") == 420_160
+    totals = hub.round().totals
+    assert totals is not None
+    assert totals.flags == Flag.MAIN_METER_DISAGREES

@@ -84,6 +84,18 @@ def test_a_round_that_does_not_balance_is_found(
     assert f"round {round_id(slot).hex()}: {what}" in lines
 
 
+def test_a_round_that_miscounts_its_readings_is_found(traded: SmallHub) -> None:
+    [line] = broken(traded, ROUNDS, round_id(1), awaited_readings=2)
+    assert line == f"round {round_id(1).hex()}: awaited_readings is not what is missing"
+
+
+def test_a_book_that_miscounts_its_orders_is_found() -> None:
+    hub = SmallHub().site().drivers("ann").open()
+    hub.buy("ann")
+    [line] = broken(hub, ROUNDS, round_id(0), order_count=2)
+    assert line == f"round {round_id(0).hex()}: order_count is not that of its book"
+
+
 def test_a_round_that_nothing_will_end_is_found(traded: SmallHub) -> None:
     state = Overlay(traded.host.state)
     for at, _ in traded.items(AGENDA):
