@@ -6,7 +6,6 @@ so that a test states only what is special about its case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ from peerwatt.records.codec import digest, encode
 from peerwatt.records.market import Mechanism, PriceRule, Round, SlotLimit, TariffStep, round_key
 from peerwatt.records.members import Account, Genesis, Member, Role
 from peerwatt.records.readings import MeterReading, SignedReading, sign_reading
-from peerwatt.records.receipts import Event, Reason, Receipt
+from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.signing import SigningKey
 from peerwatt.units import UCOIN_PER_COIN
 
@@ -389,7 +388,3 @@ def times(slot: int) -> dict[str, int]:
     shift = slot * SLOT_S
     names = ("gate_s", "clear_by_s", "slot_start_s", "slot_end_s", "settle_by_s")
     return {name: USUAL[tx.OpenRound][name] + shift for name in names}
-
-
-def kinds(events: Sequence[Event]) -> list[str]:
-    return [event.kind for event in events]
