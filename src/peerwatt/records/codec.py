@@ -19,9 +19,23 @@ _POSITION = re.compile(r"\[(\d+)\]")
 R = TypeVar("R")
 
 
+class _KeywordOnly(msgspec.StructMeta):
+    """Makes every record keyword-only: msgspec's own option does not pass on to subclasses."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> _KeywordOnly:
+        options.setdefault("kw_only", True)
+        return super().__new__(mcls, name, bases, namespace, **options)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Record(
-    msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True
+    msgspec.Struct,
+    metaclass=_KeywordOnly,
+    frozen=True,
+    array_like=True,
+    forbid_unknown_fields=True,
 ):
     """Base of all that is signed or stored: frozen, slotted, named fields, array encoding."""
 

@@ -151,3 +151,10 @@ def test_a_union_of_orders_names_the_right_record() -> None:
         decode(msgspec.msgpack.encode(fields), Order)  # type: ignore[arg-type]
     assert caught.value.field == "ask_ucoin_per_kwh"
     assert issubclass(BuyOrder, Record)
+
+
+def test_fields_of_a_record_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        Account(1, 2, 3)  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        Account().nonce = 1  # type: ignore[misc]
