@@ -165,6 +165,19 @@ def soak_days(
         raise typer.Exit(1)
 
 
+@soak_app.command("sim")
+def soak_sim(
+    seeds: Annotated[int, typer.Option(min=1, help="How many chains to attack.")] = 20,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks that each is attacked for.")] = 200,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first chain.")] = 1,
+) -> None:
+    """Lying parties, a bad network and a failing disk attack the ledger; no rule may break."""
+    from peerwatt.cli.soak import run_faults
+
+    if not run_faults(seeds, blocks, first_seed):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Runs the command that the process was started with; bad input is one line and exit 2."""
     try:

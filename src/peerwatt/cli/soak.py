@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from peerwatt.audit.folder import verify_folder
-from peerwatt.cli.screen import console
+from peerwatt.cli.screen import console, plain, progress
 from peerwatt.records.bundles import Verdict
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DEFAULT_LIMIT_KW, DayConfig, load
+from peerwatt.simulation.faults import Outcome, run_seed
 from peerwatt.simulation.run import DayRun, sessions_of
 from peerwatt.simulation.sessions import Session, by_date, drop_reasons
 from peerwatt.simulation.world import World
@@ -77,3 +79,29 @@ def check_day(config: DayConfig, sessions: Sequence[Session]) -> list[str]:
         findings = verify_folder(path).findings
         problems += [each.text for each in findings if each.verdict is Verdict.FAILS]
     return problems
+
+
+def run_faults(seeds: int, blocks: int, first_seed: int) -> bool:
+    """Attack so many chains, each from its own seed; whether every checker was content."""
+    outcomes: list[Outcome] = []
+    started_s = time.monotonic()
+    for seed in range(first_seed, first_seed + seeds):
+        with progress(f"seed {seed}") as heard:
+            outcome = run_seed(seed, blocks, heard)
+        outcomes.append(outcome)
+        console.print(
+            f"seed {seed}: {outcome.blocks} blocks, {outcome.accepted} messages accepted, "
+            f"{outcome.refused} turned away, {outcome.settled_rounds} rounds settled, "
+            f"{outcome.power_cuts} power cuts, {outcome.disk_errors} disk errors, "
+            f"{outcome.restarts} restarts"
+        )
+        if outcome.failure:
+            console.print(f"  [red]failed[/]: {plain(outcome.failure)}")
+            console.print(f"  peerwatt soak sim --seeds 1 --first-seed {seed} --blocks {blocks}")
+    failed = sum(bool(outcome.failure) for outcome in outcomes)
+    done = sum(outcome.blocks for outcome in outcomes)
+    rate = done / max(time.monotonic() - started_s, 1e-9)
+    console.print(
+        f"{len(outcomes) - failed} seeds held, {failed} failed; {done} blocks, {rate:.0f} a second"
+    )
+    return failed == 0

@@ -1,0 +1,220 @@
+"""What must hold of a ledger whatever anybody does to it, checked from outside block by block.
+
+Knows blocks, receipts and sealed trees. It keeps a ledger of its own, simple enough to believe:
+coins by account from accepted messages and settled rounds, and every id it has seen before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from peerwatt.contracts.invariants import broken_invariants
+from peerwatt.contracts.rounds import FINAL
+from peerwatt.contracts.state import POT
+from peerwatt.hosts.replica import Replica
+from peerwatt.records import transactions as tx
+from peerwatt.records.codec import decode, digest
+from peerwatt.records.market import Award, Order, Round, SettledAward
+from peerwatt.records.members import Site
+from peerwatt.records.readings import SignedReading
+from peerwatt.records.receipts import Receipt
+
+
+class CheckFailed(Exception):  # noqa: N818
+    """Something that must hold does not: which checker saw it, and what."""
+
+    def __init__(self, checker: str, what: str) -> None:
+        super().__init__(f"{checker}: {what}")
+        self.checker = checker
+
+
+class Mark(NamedTuple):
+    """A block as it was first seen: it must never be another."""
+
+    block_id: bytes
+    app_hash: bytes
+    receipts: tuple[Receipt, ...]
+
+
+class Checkers:
+    """Watches one chain; the state before its first block is that of the genesis."""
+
+    def __init__(self, host: Replica) -> None:
+        self.marks = [Mark(host.head_id, host.app_hash, ())]
+        self.coins: dict[bytes, int] = {}
+        self.settled_rounds = 0
+        self.accepted = 0
+        self._transactions: dict[bytes, int] = {}
+        self._orders: dict[bytes, bytes] = {}
+        self._settled: dict[bytes, bytes] = {}
+        self._readings: dict[tuple[bytes, int], bytes] = {}
+        self._slots: dict[tuple[bytes, int], bytes] = {}
+
+    def after_block(self, host: Replica, admitted: Iterable[bytes] = ()) -> None:
+        """Check the newest block, and the state after it.
+
+        Args:
+            admitted: the transactions of this block that admission had let in.
+        """
+        self._whole(host)
+        receipts = host.receipts(host.height)
+        self._kept(host, receipts)
+        self._admitted(receipts, admitted)
+        for data, receipt in zip(host.block(host.height).transactions, receipts, strict=True):
+            if receipt.ok:
+                self._take(host, data, receipt)
+        for event in host.result(host.height).events:
+            if event.kind == "settled":
+                self._settle(host, event.key)
+        self._money(host)
+        broken = broken_invariants(host.state)
+        _require(not broken, "invariants", "; ".join(broken))
+
+    def _whole(self, host: Replica) -> None:
+        _require(host.height == len(self.marks), "nothing lost", f"height is {host.height}")
+        try:
+            block = host.block(host.height)
+        except ValueError as error:
+            raise CheckFailed("nothing lost", str(error)) from error
+        previous = block.signed_header.header.context.previous_block_id
+        _require(previous == self.marks[-1].block_id, "nothing lost", "a block before is another")
+        self.marks.append(Mark(host.head_id, host.app_hash, host.receipts(host.height)))
+
+    def _kept(self, host: Replica, receipts: tuple[Receipt, ...]) -> None:
+        """Every transaction of a block has its receipt; none is accepted a second time."""
+        ids = [digest(data) for data in host.block(host.height).transactions]
+        _require(ids == [each.transaction_id for each in receipts], "receipts", "one is missing")
+        for receipt in receipts:
+            if receipt.ok:
+                name = receipt.transaction_id.hex()
+                before = self._transactions.setdefault(receipt.transaction_id, host.height)
+                _require(before == host.height, "nothing twice", f"{name} accepted again")
+        accepted = [each.transaction_id for each in receipts if each.ok]
+        _require(len(accepted) == len(dict.fromkeys(accepted)), "nothing twice", "in one block")
+        self.accepted += len(accepted)
+
+    def _admitted(self, receipts: tuple[Receipt, ...], admitted: Iterable[bytes]) -> None:
+        """What admission lets in is accepted, if nothing comes in before it."""
+        answers = {each.transaction_id: each for each in reversed(receipts)}
+        for transaction_id in admitted:
+            answer = answers.get(transaction_id)
+            _require(answer is not None, "nothing lost", "what waited came into no block")
+            refused = "" if answer is None or answer.ok else f"{answer.reason} {answer.field}"
+            _require(not refused, "admission", f"let in, then refused: {refused}")
+
+    # --- the model: coins and ids
+
+    def _take(self, host: Replica, data: bytes, receipt: Receipt) -> None:
+        """What an accepted message does to the coins, and which orders it makes."""
+        transaction = decode(data, tx.Transaction)
+        message = tx.decode_message(transaction.message)
+        match message:
+            case tx.Mint():
+                self._pay(message.to, message.amount_ucoin)
+            case tx.Withdraw():
+                self._pay(message.signer, -message.amount_ucoin)
+            case tx.Transfer():
+                self._pay(message.signer, -message.amount_ucoin)
+                self._pay(message.to, message.amount_ucoin)
+            case tx.ResolveDispute():
+                dispute = host.get("disputes", message.order_id)
+                self._pay(dispute.operator, -message.credit_ucoin)
+                self._pay(dispute.owner, message.credit_ucoin)
+            case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
+                self._orders[transaction.message_id] = message.round_id
+            case tx.CancelOrder():
+                _require(
+                    self._orders.pop(message.order_id, b"") == message.round_id,
+                    "orders",
+                    "one is cancelled that does not stand",
+                )
+            case _:
+                pass
+
+    def _pay(self, key: bytes, amount_ucoin: int) -> None:
+        self.coins[key] = self.coins.get(key, 0) + amount_ucoin
+
+    def _money(self, host: Replica) -> None:
+        """Every account has what the model says: nothing is lost, and nobody is paid twice."""
+        for key, account in host.items("accounts"):
+            has, due = account.free_ucoin + account.held_ucoin, self.coins.get(key, 0)
+            _require(has == due, "coins", f"account {key.hex()} has {has}, is due {due} ucoin")
+        chain = host.get("chain", b"chain")
+        supply = chain.issued_ucoin - chain.withdrawn_ucoin
+        total = sum(self.coins.values())
+        _require(supply == total, "coins", f"supply is {supply} ucoin, {total} are accounted for")
+
+    def _settle(self, host: Replica, round_id: bytes) -> None:
+        """A round is settled: once, every award of it, with readings that count once."""
+        self.settled_rounds += 1
+        market_round: Round = host.get("rounds", round_id)
+        site: Site = host.get("sites", market_round.site.encode())
+        orders = dict(_tree(host, "orders", round_id, Order))
+        awards = dict(_tree(host, "awards", round_id, Award))
+        settled = _tree(host, "settlements", round_id, SettledAward)
+        _require([key for key, _ in settled] == list(awards), "orders", "awards are not settled")
+        placed = [key for key, scope in self._orders.items() if scope == round_id]
+        _require(sorted(placed) == list(orders), "orders", "the book is not what was accepted")
+        for order_id, row in settled:
+            name = order_id.hex()
+            before = self._settled.setdefault(order_id, round_id)
+            _require(before == round_id, "nothing twice", f"order {name} is settled again")
+            _require(order_id in orders, "orders", f"order {name} was never in the book")
+            fits = row.metered_wh <= row.awarded_wh <= orders[order_id].max_wh
+            _require(fits, "orders", f"order {name} is filled beyond its size")
+            self._pay(row.owner, row.received_ucoin - row.paid_ucoin - row.penalty_ucoin)
+        for order_id in placed:
+            del self._orders[order_id]
+        self._pay_parties(market_round, site)
+        self._count_readings(host, round_id)
+
+    def _pay_parties(self, market_round: Round, site: Site) -> None:
+        totals = market_round.totals
+        if totals is None:
+            raise CheckFailed("orders", "a settled round has no totals")
+        self._pay(site.supplier, totals.supplier_ucoin)
+        self._pay(site.grid_operator, totals.network_fee_ucoin + totals.levy_ucoin)
+        self._pay(site.operator, totals.platform_fee_ucoin + totals.operator_ucoin)
+        self._pay(POT, totals.pot_ucoin)
+
+    def _count_readings(self, host: Replica, round_id: bytes) -> None:
+        for _, signed in _tree(host, "readings", round_id, SignedReading):
+            reading = signed.reading
+            name = f"{reading.meter.hex()} {reading.sequence}"
+            _require(signed.is_signed(host.chain_id), "readings", f"{name} is not its meter's")
+            first = self._readings.setdefault((reading.meter, reading.sequence), round_id)
+            of_slot = self._slots.setdefault((reading.meter, reading.start_s), round_id)
+            _require(first == of_slot == round_id, "nothing twice", f"reading {name} counts again")
+
+    # --- restarts and the end
+
+    def after_restart(self, host: Replica) -> None:
+        """A host that was opened again stands at the last block that was seen, unchanged."""
+        _require(host.height == len(self.marks) - 1, "nothing lost", f"height is {host.height}")
+        mark = self.marks[-1]
+        _require(host.app_hash == mark.app_hash, "nothing lost", "another app hash after restart")
+        _require(host.head_id == mark.block_id, "nothing lost", "another block after restart")
+        self._money(host)
+
+    def at_the_end(self, host: Replica, replayed: Replica) -> None:
+        """Every round has ended, holds are released, and the chain runs again to the same end."""
+        for round_id, each in host.items("rounds"):
+            _require(each.status in FINAL, "rounds end", f"{round_id.hex()} is {each.status.name}")
+        disputed = any(not each.resolved for _, each in host.items("disputes"))
+        held = sum(account.held_ucoin for _, account in host.items("accounts"))
+        _require(disputed or held == 0, "rounds end", f"{held} ucoin are still held")
+        for height, mark in enumerate(self.marks[1:], 1):
+            same = host.receipts(height) == mark.receipts == replayed.receipts(height)
+            _require(same, "replay", f"other receipts at block {height}")
+        same = host.app_hash == replayed.app_hash and host.head_id == replayed.head_id
+        _require(same, "replay", "another app hash")
+
+
+def _tree(host: Replica, name: str, round_id: bytes, record: Any) -> list[tuple[bytes, Any]]:
+    return [(key, decode(data, record)) for key, data in host.sealed(name, round_id)]
+
+
+def _require(holds: bool, checker: str, what: str) -> None:
+    if not holds:
+        raise CheckFailed(checker, what)

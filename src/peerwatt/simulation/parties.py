@@ -1,0 +1,193 @@
+"""The parties of a ledger under attack: their keys, how they sign, and how their chain begins.
+
+Knows the messages and, as anybody does, the state after the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from peerwatt.hosts.host import View
+from peerwatt.records import transactions as tx
+from peerwatt.records.codec import decode, digest, encode
+from peerwatt.records.market import PriceRule, TariffStep
+from peerwatt.records.members import Account, Genesis, Member, Role
+from peerwatt.records.signing import SigningKey
+from peerwatt.simulation.consortium import Keyring
+from peerwatt.units import UCOIN_PER_COIN
+
+START_S = 1_700_000_100
+SLOT_S = 900
+GATE_LEAD_S, CLEAR_LEAD_S, SETTLE_LAG_S, WINDOW_S = 60, 30, 600, 1_800
+YEAR_S = 366 * 86_400
+SITES = {"north": "operator-north", "south": "operator-south"}
+PORTS = ("p1", "p2", "p3", "p4")
+DRIVERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gus")
+ROLES = {
+    "operator-north": Role.AGGREGATOR,
+    "operator-south": Role.AGGREGATOR,
+    "grid": Role.GRID_OPERATOR,
+    "regulator": Role.REGULATOR,
+    "authority": Role.REGISTRATION_AUTHORITY,
+    "supplier": Role.SUPPLIER,
+    "issuer": Role.ISSUER,
+}
+CLOCK = "clock"
+NEWCOMERS = ("newcomer", "observer")
+ANYONE = (*DRIVERS, *ROLES, "stranger")
+PORT_W = 11_000
+
+
+class Parties:
+    """Everybody with a key, on one chain; `host` is whichever process runs it now."""
+
+    def __init__(self, seed: int, chance: Random) -> None:
+        self.chain_id = f"sim-faults-{seed}"
+        self._keys = Keyring(seed, self.chain_id)
+        self._chance = chance
+        self._known = {name: self._keys.key(name) for name in (*ANYONE, *NEWCOMERS, CLOCK)}
+        self.names = {key.public: name for name, key in self._known.items()}
+        self._ahead: dict[bytes, int] = {}
+        self._deposits = 0
+        self.host: View
+
+    def key(self, name: str) -> SigningKey:
+        """The key of a party or wallet."""
+        return self._known[name]
+
+    def genesis(self) -> bytes:
+        """Where this chain starts; small bounds, so that they are met."""
+        members = [
+            Member(key=self.key(name).public, name=name, roles=int(role))
+            for name, role in ROLES.items()
+        ]
+        return encode(
+            Genesis(
+                chain_id=self.chain_id,
+                tick_key=self.key(CLOCK).public,
+                start_s=START_S,
+                rules_version=1,
+                members=tuple(sorted(members, key=lambda member: member.key)),
+                mint_epoch_s=3_600,
+                mint_cap_ucoin=10_000 * UCOIN_PER_COIN,
+                max_orders=3,
+                max_work=self._chance.choice((1, 4, 1_000)),
+                dispute_window_s=WINDOW_S,
+            )
+        )
+
+    def sign(self, by: str, kind: type[Any], cosigner: str = "", **fields: Any) -> bytes:
+        """A transaction with the signer's next nonce, as far as it can know it."""
+        signer = self.key(by).public
+        ahead = self._ahead.get(signer, 0)
+        account = self.host.get("accounts", signer) or Account()
+        usual = {
+            "chain_id": self.chain_id,
+            "signer": signer,
+            "nonce": account.nonce + ahead,
+            "valid_until_s": self.now_s + 7_200,
+        }
+        message = kind(**(usual | fields))
+        return tx.sign_message(message, self.key(by), self.key(cosigner) if cosigner else None)
+
+    def let_in(self, transaction: bytes) -> None:
+        """The host has let a transaction in: its signer's next one has the next nonce."""
+        signer = tx.decode_message(decode(transaction, tx.Transaction).message).signer
+        self._ahead[signer] = self._ahead.get(signer, 0) + 1
+
+    def forget(self) -> None:
+        """Nothing waits any more: a signer's next nonce is the one that stands in the state."""
+        self._ahead.clear()
+
+    @property
+    def now_s(self) -> int:
+        """The market time after the head."""
+        now_s: int = self.host.get("chain", b"chain").market_time_s
+        return now_s
+
+    def tick(self, step_s: int) -> bytes:
+        """The clock moves on."""
+        time_s = self.now_s + step_s
+        return self.sign(CLOCK, tx.Tick, time_s=time_s, valid_until_s=time_s)
+
+    # --- the beginning
+
+    def founding(self) -> Iterator[bytes]:
+        """Both sites with their ports, the tariff, most of the wallets, and coins."""
+        yield self._tariff()
+        for site, operator in SITES.items():
+            yield self._site(site, operator)
+            for port in PORTS:
+                yield self._port(site, port, operator)
+        for name in DRIVERS[:5]:
+            yield self.wallet(name)
+        for name in ("supplier", *SITES.values(), *DRIVERS[:5]):
+            yield self.mint(name, self._chance.choice((2, 50, 300)))
+
+    def _site(self, site: str, operator: str) -> bytes:
+        return self.sign(
+            operator,
+            tx.RegisterSite,
+            cosigner="grid",
+            site=site,
+            supplier=self.key("supplier").public,
+            grid_operator=self.key("grid").public,
+            main_meter=self.meter(site, "").public,
+            import_limit_w=self._chance.choice((4_000, 40_000)),
+            export_limit_w=self._chance.choice((0, 5_000, 20_000)),
+            slot_s=SLOT_S,
+        )
+
+    def _port(self, site: str, port: str, operator: str) -> bytes:
+        return self.sign(
+            operator,
+            tx.RegisterPort,
+            site=site,
+            port=port,
+            meter=self.meter(site, port).public,
+            charge_limit_w=PORT_W,
+            discharge_limit_w=PORT_W,
+        )
+
+    def meter(self, site: str, port: str) -> SigningKey:
+        """The meter at a port; the empty port is the site's main meter."""
+        return self._keys.meter(f"{site}/{port}")
+
+    def _tariff(self) -> bytes:
+        step = TariffStep(
+            from_s=START_S, retail_ucoin_per_kwh=300_000, feed_in_ucoin_per_kwh=80_000
+        )
+        return self.sign(
+            "supplier",
+            tx.PublishTariff,
+            cosigner="grid",
+            tariff="day",
+            price_rule=self._chance.choice(tuple(PriceRule)),
+            steps=(step,),
+            end_s=START_S + YEAR_S,
+            network_fee_ucoin_per_kwh=10_000,
+            platform_fee_ucoin_per_kwh=5_000,
+            levy_ucoin_per_kwh=5_000,
+            lost_load_ucoin_per_kwh=500_000,
+            shortfall_penalty_ucoin_per_kwh=50_000,
+        )
+
+    def wallet(self, name: str) -> bytes:
+        """A driver's key becomes a wallet."""
+        token = self.key("authority").sign(tx.WALLET_DOMAIN, self.chain_id, self.key(name).public)
+        authority = self.key("authority").public
+        return self.sign(name, tx.OpenWallet, authority=authority, token=token)
+
+    def mint(self, to: str, coins: int, cosigner: str = "regulator") -> bytes:
+        """Coins for an account; now and then against a deposit that was used before."""
+        self._deposits += self._chance.random() < 0.9
+        return self.sign(
+            "issuer",
+            tx.Mint,
+            cosigner=cosigner,
+            to=self.key(to).public,
+            amount_ucoin=coins * UCOIN_PER_COIN,
+            deposit_reference=digest(f"deposit {self._deposits}".encode()),
+        )

@@ -1,0 +1,158 @@
+"""The ledger under attack: it holds, the same seed gives the same blocks, and bugs are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from peerwatt.cli.main import app
+from peerwatt.contracts import ledger, orders, payouts
+from peerwatt.contracts import state as tables
+from peerwatt.contracts.accounts import account_of, credit, spend
+from peerwatt.hosts.embedded import EmbeddedHost
+from peerwatt.hosts.store import Store
+from peerwatt.simulation import faults
+from peerwatt.simulation.disk import STATEMENTS, Disk, FailingStore, PowerCut
+from peerwatt.simulation.faults import Outcome, run_seed
+from peerwatt.simulation.parties import Parties
+
+BLOCKS = 60
+SEEDS = range(1, 9)
+
+
+def first_failure(blocks: int = BLOCKS) -> str:
+    """The failure of the first of the seeds that has one."""
+    return next((o.failure for s in SEEDS if (o := run_seed(s, blocks)).failure), "")
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return [run_seed(seed, BLOCKS) for seed in SEEDS]
+
+
+def test_nothing_breaks_and_everything_was_tried(outcomes: list[Outcome]) -> None:
+    assert [outcome.failure for outcome in outcomes] == [""] * len(outcomes)
+    assert all(outcome.blocks > BLOCKS for outcome in outcomes)
+    for tried in ("settled_rounds", "power_cuts", "disk_errors", "restarts", "refused"):
+        assert sum(getattr(outcome, tried) for outcome in outcomes) > 5, tried
+
+
+def test_the_same_seed_gives_the_same_blocks(outcomes: list[Outcome]) -> None:
+    assert run_seed(SEEDS[0], BLOCKS) == outcomes[0]
+    assert len({outcome.head_id for outcome in outcomes}) == len(outcomes)
+
+
+def test_a_bug_that_pays_sellers_twice_out_of_the_pot_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No coin is made and none lost, so that only the accounts one by one can tell."""
+
+    def twice(state: Any, key: bytes, amount_ucoin: int) -> None:
+        credit(state, key, amount_ucoin)
+        if account_of(state, key).wallet:
+            again = min(amount_ucoin, account_of(state, tables.POT).free_ucoin)
+            spend(state, tables.POT, again)
+            credit(state, key, again)
+
+    monkeypatch.setattr(payouts, "credit", twice)
+    assert first_failure(200).startswith("coins: account")
+
+
+def test_a_bug_that_forgets_nonces_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    authentic = ledger._authenticate
+
+    def lenient(state: Any, transaction: Any, message: Any) -> Any:
+        refusal = authentic(state, transaction, message)
+        return None if refusal is not None and refusal.field == "nonce" else refusal
+
+    monkeypatch.setattr(ledger, "_authenticate", lenient)
+    assert first_failure().startswith("nothing twice")
+
+
+def test_a_bug_that_leaves_a_hold_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "release", lambda *_: None)
+    assert first_failure().startswith("invariants: account")
+
+
+def test_a_round_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def idle(state: Any, now_s: int) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(ledger.rounds, "advance", idle)
+    assert first_failure().startswith("rounds end")
+
+
+def test_a_store_that_loses_a_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, commits = Store._commit, 0
+
+    def lose(self: Store, tip: Any, *rest: Any) -> None:
+        nonlocal commits
+        commits += 1
+        if commits % 20:
+            keep(self, tip, *rest)
+
+    monkeypatch.setattr(Store, "_commit", lose)
+    assert first_failure().startswith("nothing lost")
+
+
+def test_a_store_that_keeps_a_block_in_two_steps_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only a power cut between the two steps shows it."""
+    keep = Store._commit
+
+    def halves(self: Store, tip: Any, rows: Any, sealed: Any, kept: Any) -> None:
+        keep(self, tip, rows, sealed, None)
+        keep(self, tip, [], {}, kept)
+
+    monkeypatch.setattr(Store, "_commit", halves)
+    monkeypatch.setattr(faults, "DISK_ERROR", 0.0)
+    assert first_failure().startswith("nothing lost: the chain cannot be opened")
+
+
+@pytest.mark.parametrize("statement", range(STATEMENTS + 1))
+def test_a_power_cut_at_each_statement_leaves_a_whole_block(tmp_path: Path, statement: int) -> None:
+    chance = Random(statement)
+    parties = Parties(1, chance)
+    genesis, key = parties.genesis(), parties.key("operator-north")
+    disk = Disk(tmp_path / "chain.db", chance)
+    store = FailingStore(disk)
+    host = EmbeddedHost(ledger, store, key, genesis)
+    parties.host = host
+    heights = []
+    for _ in range(6):
+        store.fail_at(statement, dark=True)
+        height = host.height
+        with pytest.raises(PowerCut):
+            host.seal(parties.now_s, [parties.mint("ann", 1)])
+        store.mend()
+        store.close()
+        disk.restore()
+        store = FailingStore(disk)
+        host = EmbeddedHost(ledger, store, key, genesis)
+        heights.append(host.height - height)
+    assert set(heights) <= ({0, 1} if statement == STATEMENTS else {0})
+    if statement == STATEMENTS:
+        assert 1 in heights
+    store.close()
+
+
+def test_a_failure_prints_the_command_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "release", lambda *_: None)
+    asked = ["soak", "sim", "--seeds", "8", "--blocks", "60"]
+    answer = CliRunner().invoke(app, asked)
+    assert answer.exit_code == 1
+    [again] = [line for line in answer.output.splitlines() if "soak sim" in line][:1]
+    once = CliRunner().invoke(app, again.split()[1:])
+    assert once.exit_code == 1
+    assert "invariants: account" in once.output
+
+
+def test_the_command_counts_what_it_did() -> None:
+    answer = CliRunner().invoke(app, ["soak", "sim", "--seeds", "2", "--blocks", "20"])
+    assert answer.exit_code == 0, answer.output
+    assert "2 seeds held, 0 failed" in answer.output
