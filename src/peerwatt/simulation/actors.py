@@ -47,9 +47,9 @@ class Actors:
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
-            (self._opening, 3),
+            (self._opening, 2),
             (self._plug, 4),
-            (self._order, 10),
+            (self._order, 14),
             (self._cancel, 1),
             (self._report, 6),
             (self._money, 3),
@@ -135,9 +135,7 @@ class Actors:
         if not rounds:
             return self._opening()
         round_id, market_round = self._chance.choice(rounds)
-        port = self._chance.choice(PORTS)
-        found = self._all.host.get("ports", f"{market_round.site}/{port}".encode())
-        by = self._all.names.get(found.wallet, "") if found is not None else ""
+        port, by = self._chance.choice(self._free(round_id, market_round.site))
         if not by or self._chance.random() < 0.05:
             by = self._chance.choice(DRIVERS)
         most = self._chance.choice(ENERGY_WH)
@@ -162,6 +160,20 @@ class Actors:
             price_low_ucoin_per_kwh=low,
             price_high_ucoin_per_kwh=high,
         )
+
+    def _free(self, round_id: bytes, site: str) -> list[tuple[str, str]]:
+        """Ports without an order in the round, and who is plugged in there; else all ports."""
+        plugged = [
+            (port, self._all.names.get(found.wallet, ""))
+            for port in PORTS
+            if (found := self._all.host.get("ports", f"{site}/{port}".encode())) is not None
+        ]
+        free = [
+            (port, by)
+            for port, by in plugged
+            if by and self._all.host.get("port_orders", port.encode(), round_id) is None
+        ]
+        return free if free and self._chance.random() < 0.9 else plugged
 
     def _cancel(self) -> bytes | None:
         open_orders = [
@@ -228,7 +240,7 @@ class Actors:
         sequence, bought, sold = (
             (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
         )
-        lie = self._chance.choices(("", "repeated", "forged", "other slot"), (94, 2, 2, 2))[0]
+        lie = self._chance.choices(("", "repeated", "forged", "other slot"), (88, 4, 4, 4))[0]
         shift_s = SLOT_S if lie == "other slot" else 0
         reading = MeterReading(
             meter=meter.public,

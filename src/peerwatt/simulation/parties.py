@@ -72,7 +72,7 @@ class Parties:
                 members=tuple(sorted(members, key=lambda member: member.key)),
                 mint_epoch_s=3_600,
                 mint_cap_ucoin=10_000 * UCOIN_PER_COIN,
-                max_orders=3,
+                max_orders=self._chance.choice((2, 4, 8)),
                 max_work=self._chance.choice((1, 4, 1_000)),
                 dispute_window_s=WINDOW_S,
             )
