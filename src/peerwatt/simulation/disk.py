@@ -41,7 +41,8 @@ class Disk:
         the log any first part; where it came to the file itself, the log was synced before."""
         (old_file, old_log), (file, log) = self._before, self._read()
         if file == old_file:
-            at = self._chance.randint(0, len(log)) if self._chance.random() < 0.8 else len(log)
+            torn = self._chance.random() < 0.7
+            at = self._chance.randint(*_changed(old_log, log)) if torn else len(log)
             log = log[:at] + old_log[at:]
         elif self._chance.random() < 0.5:
             at = self._chance.randint(0, len(file))
@@ -57,11 +58,22 @@ class Disk:
         return [path.read_bytes() if path.exists() else b"" for path in self._files]
 
 
+def _changed(before: bytes, after: bytes) -> tuple[int, int]:
+    """About where the bytes begin to differ, and where they end to."""
+    size = 512
+    places = [
+        at for at in range(0, len(after), size) if after[at : at + size] != before[at : at + size]
+    ]
+    return (places[0], places[-1] + size) if places else (len(after), len(after))
+
+
 class FailingStore(Store):
     """A store on such a disk; `fail_at` arms it for the next commit."""
 
     def __init__(self, disk: Disk) -> None:
         super().__init__(disk.path)
+        # The log comes to the file often, so that power goes during that too.
+        self._db.execute("PRAGMA wal_autocheckpoint = 30")
         self._disk = disk
         self._connection = self._db
         self.intended: Tip | None = None

@@ -201,7 +201,9 @@ class Attack:
         """The power goes inside the commit of a block; it is then there whole or not at all."""
         self._outcome.power_cuts += 1
         height, admitted = self._host.height, list(self._admitted)
-        self._store.fail_at(self._chance.randint(0, STATEMENTS), dark=True)
+        in_writing = self._chance.random() < 0.4
+        statement = STATEMENTS if in_writing else self._chance.randrange(STATEMENTS)
+        self._store.fail_at(statement, dark=True)
         try:
             self._host.seal(self._parties.now_s, extra)
         except PowerCut:
