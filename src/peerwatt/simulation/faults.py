@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from peerwatt.contracts import ledger
 from peerwatt.contracts.rounds import FINAL
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.replay import replay_blocks
+from peerwatt.hosts.replica import BlockRefused
 from peerwatt.hosts.store import StoreError
 from peerwatt.records.codec import digest
 from peerwatt.simulation.actors import Actors
@@ -59,7 +61,8 @@ def run_seed(seed: int, blocks: int, heard: Callable[[int, int], None] | None = 
     outcome = Outcome(seed)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            Attack(outcome, Path(folder) / "chain.db").run(blocks, heard)
+            with closing(Attack(outcome, Path(folder) / "chain.db")) as attack:
+                attack.run(blocks, heard)
         except CheckFailed as failed:
             outcome.failure = str(failed)
         except Exception as error:
@@ -254,5 +257,12 @@ class Attack:
             if not self._host.result(self._host.height).events:
                 raise CheckFailed("rounds end", "a round that is due does not move")
         blocks = map(self._host.block, range(1, self._host.height + 1))
-        self._checkers.at_the_end(self._host, replay_blocks(self._genesis, blocks, ledger))
+        try:
+            replayed = replay_blocks(self._genesis, blocks, ledger)
+        except BlockRefused as refused:
+            raise CheckFailed("replay", str(refused)) from refused
+        self._checkers.at_the_end(self._host, replayed)
+
+    def close(self) -> None:
+        """Give the disk back."""
         self._store.close()

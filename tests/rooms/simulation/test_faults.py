@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from peerwatt.cli.main import app
@@ -14,6 +15,7 @@ from peerwatt.contracts import ledger, orders, payouts
 from peerwatt.contracts import state as tables
 from peerwatt.contracts.accounts import account_of, credit, spend
 from peerwatt.hosts.embedded import EmbeddedHost
+from peerwatt.hosts.state import Overlay
 from peerwatt.hosts.store import Store
 from peerwatt.simulation import faults
 from peerwatt.simulation.disk import STATEMENTS, Disk, FailingStore, PowerCut
@@ -112,6 +114,38 @@ def test_a_store_that_keeps_a_block_in_two_steps_is_found(
     monkeypatch.setattr(Store, "_commit", halves)
     monkeypatch.setattr(faults, "DISK_ERROR", 0.0)
     assert first_failure().startswith("nothing lost: the chain cannot be opened")
+
+
+def test_a_ledger_that_remembers_outside_its_state_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No rule breaks, but the blocks alone do not give the state."""
+    apply, calls = ledger.apply_block, 0
+
+    def remembering(state: Any, context: Any, transactions: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        row = tables.Deposit(to=tables.POT, amount_ucoin=0)
+        state.put(tables.DEPOSITS, calls.to_bytes(32, "big"), row)
+        return apply(state, context, transactions)
+
+    monkeypatch.setattr(ledger, "apply_block", remembering)
+    assert first_failure().startswith("replay: block 2: app_hash")
+
+
+def test_a_reading_that_counts_in_two_rounds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks any more whether a meter has used a sequence number before."""
+    get = Overlay.get
+
+    def forgetful(self: Overlay, table: Any, key: bytes, scope: bytes = b"") -> Any:
+        found = get(self, table, key, scope)
+        if table.name == "meter_progress" and found is not None:
+            return replace(found, sequence=-1)
+        return found
+
+    monkeypatch.setattr(Overlay, "get", forgetful)
+    failures = (run_seed(seed, 300).failure for seed in SEEDS)
+    assert any(each.startswith("nothing twice: reading") for each in failures)
 
 
 @pytest.mark.parametrize("statement", range(STATEMENTS + 1))
