@@ -1,0 +1,270 @@
+"""The welfare optimum of buyers and sellers of energy, cost counted pair by pair, with its proof.
+
+Knows numpy, the book and the grid's terms. Knows neither ledger nor agents.
+
+PETCON's problem (Kang et al., IEEE Trans. Ind. Informatics 13(6), 2017,
+doi:10.1109/TII.2017.2709784, eqs. 1-3): buyers' utility is logarithmic in the energy beyond a
+hard minimum, and a seller's cost is quadratic in what it sends to each buyer, so that the optimum
+splits trade over many pairs and each buyer has a price p_i, each seller a reserve price t_j:
+
+    d_ji = (p_i - t_j)_+ / (2 l1_j),   p_i = V_i'(D_i) inside the bounds,   t_j = l2_j + scarcity.
+
+The grid is an outside option inside the optimum: it caps p_i and floors t_j, by as much more or
+less as its limits are worth. The dual over p alone is minimised by a semismooth Newton method
+with the sellers eliminated exactly; results are implicit, O(buyers + sellers), and carry their
+`Certificate`. Where cost lies in a seller's total instead, one price clears a round:
+`welfare_one_price`.
+
+What holds: the optimum is unique in what is bought and sold; budget balanced when buyers pay p_i
+and each seller gets what its buyers pay (`income`), up to the rent of the grid's limits; what a
+buyer takes beyond its minimum and all that a seller sends is worth its price to them. What PETCON
+claims and does not hold: a buyer's whole utility less its payment can be negative, for it takes
+its minimum at any price; and the auctioneer's budget need not balance under PETCON's rewards.
+Not truthful: whoever is large enough to move prices gains by misstating.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peerwatt.mechanisms.allocation import FloatArray
+from peerwatt.mechanisms.one_price import GridTerms
+from peerwatt.mechanisms.welfare_book import (
+    Core,
+    InfeasibleError,
+    PairBuyers,
+    PairSellers,
+    core_of,
+)
+from peerwatt.mechanisms.welfare_certificate import Certificate, Outcome, Prices, certify
+from peerwatt.mechanisms.welfare_dense import Dense, average_core, refute, refute_at_sight
+from peerwatt.mechanisms.welfare_newton import Newton, NotConvergedError, common_price
+from peerwatt.mechanisms.welfare_staircase import Staircase
+
+
+class TooManyTradesError(ValueError):
+    """More pairs trade than were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairsClearing:
+    """One round cleared pair by pair. Energies in kWh and prices in coin per kWh, at the bus.
+
+    Of what seller j's energy is worth to i there, e_ij = (r_ij p_i - t_j)_+ y_j is traded, with
+    y_j = efficiency_j^2 / (2 l1_j) and r_ij = 1 unless `pair_efficiency` was given; r_ij e_ij
+    reaches i, and j sends e_ij / efficiency_j.
+    """
+
+    buyer_price: FloatArray
+    """(buyers,) p_i."""
+    reserve_price: FloatArray
+    """(sellers,) t_j: linear cost, local fee, and what j's limit is worth."""
+    bought_kwh: FloatArray
+    """(buyers,) in all."""
+    from_grid_kwh: FloatArray
+    """(buyers,) of it."""
+    sold_kwh: FloatArray
+    """(sellers,) to buyers."""
+    to_grid_kwh: FloatArray
+    """(sellers,)"""
+    income: FloatArray
+    """(sellers,) coin that its buyers pay at their prices, sum_i p_i r_ij e_ij."""
+    import_kwh: float
+    """At the grid's meter, like `export_kwh`."""
+    export_kwh: float
+    welfare: float
+    """Buyers' utility less sellers' cost, local fees, and grid energy at its prices; in coin."""
+    certificate: Certificate
+    iterations: int
+    buyers: PairBuyers
+    sellers: PairSellers
+    core: Core
+    """The book restated at the bus."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trades:
+    """Pairs that trade, a row each, by seller and then by buyer."""
+
+    seller: NDArray[np.intp]
+    buyer: NDArray[np.intp]
+    sent_kwh: FloatArray
+    """As it leaves the seller."""
+    charged_kwh: FloatArray
+    """As it reaches the battery."""
+    payment: FloatArray
+    """Coin, at the buyer's price."""
+
+
+def clear_pairs(
+    buyers: PairBuyers,
+    sellers: PairSellers,
+    grid: GridTerms | None = None,
+    *,
+    grid_efficiency: float = 1.0,
+    pair_efficiency: FloatArray | None = None,
+    tolerance: float = 1e-8,
+) -> PairsClearing:
+    """Maximise PETCON's welfare, eq. (3), with the grid inside.
+
+    The grid sells at `retail` and buys at `feed_in` per kWh at its meter; of what it sends, and
+    of what is sent to it, `grid_efficiency` arrives. A `local_fee` per kWh at the bus burdens
+    trade among cars. `pair_efficiency` (buyers, sellers), at least zero, multiplies the two
+    sides' efficiencies where these do not say all; it costs O(buyers^2 sellers) a step where
+    O(buyers + sellers) suffices otherwise.
+
+    Raises `BookError` for a book that means nothing, `InfeasibleError` with its proof where the
+    minima cannot be met, `NotConvergedError` where the certified gap or a violated limit exceeds
+    `tolerance` (of value traded plus weights, and of the greatest limit): prices many orders of
+    magnitude above what pairs differ by leave too few digits.
+    """
+    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency)
+    _refuse_infeasible(core)
+    tight = core.tightened(_shrink(core))
+    base = common_price(average_core(tight))
+    dense = core.factors is not None
+    market: Staircase | Dense = Dense(tight, base) if dense else Staircase(tight, base)
+    newton: Newton[Any] = Newton(tight, market, base)
+    point = newton.solve(*newton.start(), partial(refute, core) if dense else None)
+    prices = _absolute(core, newton, point.price, point.cap, point.sales, market)
+    outcome = certify(core, prices, newton.wanted(prices.buyers)[0], market.sums)
+    _accept(core, outcome.certificate, tolerance)
+    return _result(buyers, sellers, core, grid_efficiency, prices, outcome, newton.iterations)
+
+
+def trades(clearing: PairsClearing, *, limit: int = 1_000_000) -> Trades:
+    """List the pairs that trade; raises TooManyTradesError above `limit` of them."""
+    core, price, reserve = clearing.core, clearing.buyer_price, clearing.reserve_price
+    if core.factors is None:
+        order = np.argsort(price)[::-1]
+        counts = len(price) - np.searchsorted(price[order][::-1], reserve, side="right")
+        total = int(counts.sum())
+    else:
+        mask = core.factors * price[:, None] > reserve
+        total = int(np.count_nonzero(mask))
+    if total > limit:
+        raise TooManyTradesError(f"{total} pairs trade, more than the limit of {limit}")
+    if core.factors is None:
+        seller = np.repeat(np.arange(len(reserve)), counts)
+        rank = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+        buyer = order[rank]
+        by_pair = np.lexsort((buyer, seller))
+        seller, buyer = seller[by_pair], buyer[by_pair]
+        factor: FloatArray | float = 1.0
+    else:
+        seller, buyer = np.nonzero(mask.T)
+        factor = core.factors[buyer, seller]
+    energy = (factor * price[buyer] - reserve[seller]) * core.pair_slope[seller]
+    arrived = factor * energy
+    return Trades(
+        seller=seller,
+        buyer=buyer,
+        sent_kwh=energy / np.asarray(clearing.sellers.efficiency)[seller],
+        charged_kwh=arrived * np.asarray(clearing.buyers.efficiency)[buyer],
+        payment=arrived * price[buyer],
+    )
+
+
+def _rounding(agents: int) -> float:
+    """Share of itself by which rounding may exceed a limit: sums over many agents gather it, and
+    the more agents, the smaller a part of its price is what two of them differ by."""
+    return 1e-13 * float(np.sqrt(agents)) + 1e-15 * agents
+
+
+def _room_to_spare(core: Core) -> tuple[float, float]:
+    """(sum of the minima, all that could arrive)."""
+    needed = float(np.add.reduce(core.least))
+    return needed, float(np.add.reduce(core.room)) + core.import_room
+
+
+def _refuse_infeasible(core: Core) -> None:
+    if core.factors is not None:
+        refute_at_sight(core)
+        return
+    needed, available = _room_to_spare(core)
+    if needed > available:
+        weights = (core.least > 0).astype(np.float64)
+        raise InfeasibleError(weights, needed_kwh=needed, available_kwh=available)
+
+
+def _shrink(core: Core) -> float:
+    """Share of itself by which each limit is drawn in while solving, so that rounding does not
+    exceed it; less where there is hardly room to spare."""
+    needed, available = _room_to_spare(core)
+    spare = max(available - needed, 0.0) / available if available > 0 else 1.0
+    return min(_rounding(len(core.weight) + len(core.room)), 1e-6 * spare)
+
+
+def _absolute(
+    core: Core,
+    newton: Newton[Any],
+    price: FloatArray,
+    cap: float,
+    sales: Any,
+    market: Staircase | Dense,
+) -> Prices:
+    """Prices no longer counted from the base; those that are a cost, a tariff or one another
+    stay so to the last digit."""
+    base = newton.base
+    cap_price = core.retail if cap == newton.retail else base + cap
+    floor = core.feed_in if sales.floor == market.feed_in else base + sales.floor
+    if core.export_room > 0 and (tied := market.cost == sales.floor).any():
+        floor = float(core.cost[tied][0])
+    reserve = np.where(sales.reserve == market.cost, core.cost, base + sales.reserve)
+    return Prices(
+        buyers=np.where(price == cap, cap_price, base + price),
+        reserve=np.where(sales.reserve == sales.floor, floor, reserve),
+        cap=cap_price,
+        floor=floor,
+    )
+
+
+def _accept(core: Core, certificate: Certificate, tolerance: float) -> None:
+    scale = certificate.traded_value + certificate.weight
+    if not certificate.gap <= tolerance * scale:
+        raise NotConvergedError(
+            f"certified gap {certificate.gap:.3g} coin exceeds {tolerance:.3g} of {scale:.6g}"
+        )
+    greatest = max(np.max(core.most, initial=0.0), np.max(core.room, initial=0.0))
+    if certificate.violation_kwh > tolerance * greatest:
+        raise NotConvergedError(
+            f"a limit is exceeded by {certificate.violation_kwh:.3g} kWh,"
+            f" more than {tolerance:.3g} of {greatest:.6g}"
+        )
+
+
+def _result(
+    buyers: PairBuyers,
+    sellers: PairSellers,
+    core: Core,
+    grid_efficiency: float,
+    prices: Prices,
+    outcome: Outcome,
+    iterations: int,
+) -> PairsClearing:
+    sums = outcome.trades
+    bought = sums.bought + outcome.from_grid
+    for array in (*prices[:2], *sums, bought, outcome.from_grid, outcome.to_grid):
+        array.setflags(write=False)
+    return PairsClearing(
+        buyer_price=prices.buyers,
+        reserve_price=prices.reserve,
+        bought_kwh=bought,
+        from_grid_kwh=outcome.from_grid,
+        sold_kwh=sums.sold,
+        to_grid_kwh=outcome.to_grid,
+        income=sums.income,
+        import_kwh=float(np.add.reduce(outcome.from_grid)) / grid_efficiency,
+        export_kwh=float(np.add.reduce(outcome.to_grid)) * grid_efficiency,
+        welfare=outcome.welfare,
+        certificate=outcome.certificate,
+        iterations=iterations,
+        buyers=buyers,
+        sellers=sellers,
+        core=core,
+    )

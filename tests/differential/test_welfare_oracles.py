@@ -1,0 +1,209 @@
+"""The pairs auction against two solvers that know nothing of its method.
+
+CVXPY with Clarabel solves the primal as a cone programme, with every regime of bounds and grid;
+SciPy's L-BFGS-B minimises the dual, with grid prices as bounds and its room in one price more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peerwatt.mechanisms.allocation import FloatArray
+from peerwatt.mechanisms.one_price import GridTerms
+from peerwatt.mechanisms.welfare import PairsClearing, clear_pairs
+from peerwatt.mechanisms.welfare_book import Core, PairBuyers, PairSellers
+
+cp: Any = importlib.import_module("cvxpy")  # its stubs are partial
+minimize: Any = importlib.import_module("scipy.optimize").minimize
+
+
+def by_cones(core: Core) -> tuple[float, FloatArray]:
+    """(welfare, bought), the primal as it stands."""
+    n, m = len(core.weight), len(core.room)
+    factors = np.ones((n, m)) if core.factors is None else core.factors
+    bought, value = cp.Variable(n), 0.0
+    arrived: Any = 0.0
+    limits = [bought >= core.least, bought <= core.most]
+    if m:
+        energy = cp.Variable((n, m), nonneg=True)
+        to_grid = cp.Variable(m, nonneg=True)
+        cost = cp.sum(cp.multiply(cp.square(energy), 0.5 / core.pair_slope[None, :]))
+        value -= cost + cp.sum(energy @ core.cost)
+        arrived = cp.sum(cp.multiply(factors, energy), axis=1)
+        limits.append(cp.sum(energy, axis=0) + to_grid <= core.room)
+        limits.append(cp.sum(to_grid) <= core.export_room)
+        if core.export_room > 0:
+            value += (core.feed_in - core.cost) @ to_grid
+    from_grid = cp.Variable(n, nonneg=True)
+    limits += [bought == arrived + from_grid, cp.sum(from_grid) <= core.import_room]
+    if core.import_room > 0:
+        value -= core.retail * cp.sum(from_grid)
+    extra = cp.multiply(1 / core.knee, bought - core.least) + 1
+    value += core.weight @ cp.log(extra)
+    problem = cp.Problem(cp.Maximize(value), limits)
+    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
+    return float(problem.value), np.asarray(bought.value)
+
+
+def by_dual(core: Core) -> float:
+    """The least of the dual over buyers' and sellers' prices, hence the greatest welfare."""
+    n = len(core.weight)
+    floor = np.maximum(core.cost, core.feed_in)
+
+    def dual(point: FloatArray) -> tuple[float, FloatArray]:
+        p, t = point[:n], point[n:]
+        level = np.clip(
+            p, core.weight / (core.most - core.least + core.knee), core.weight / core.knee
+        )
+        wanted = core.least + core.weight / level - core.knee
+        gain = np.maximum(p[:, None] - t, 0)
+        energy = gain * core.pair_slope
+        value = core.weight @ np.log1p((wanted - core.least) / core.knee) - p @ wanted
+        value += (t - core.cost) @ core.room + (gain * energy).sum() / 2
+        slopes = np.concatenate([energy.sum(1) - wanted, core.room - energy.sum(0)])
+        return float(value), slopes
+
+    start = np.concatenate([np.full(n, 0.1), np.maximum(floor, 0.05)])
+    bounds = [(1e-9, core.retail)] * n + [(low, None) for low in floor]
+    found = minimize(
+        dual,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-16, "gtol": 1e-11, "maxcor": 30},
+    )
+    return float(found.fun)
+
+
+def assert_agrees(clearing: PairsClearing, optimum: float, tolerance: float = 1e-8) -> None:
+    scale = clearing.certificate.traded_value + clearing.certificate.weight
+    assert clearing.welfare == pytest.approx(optimum, abs=tolerance * scale)
+
+
+def paper_book(
+    seed: int, buyers: int = 35, sellers: int = 45, **changed: Any
+) -> tuple[PairBuyers, PairSellers]:
+    rng = np.random.default_rng(seed)
+    tau = changed.pop("tau", 10.07)
+    demand = PairBuyers(
+        weight=tau / (24 * rng.uniform(0.2, 0.5, buyers)),
+        minimum_kwh=rng.uniform(5, 10, buyers),
+        maximum_kwh=rng.uniform(12, 18, buyers),
+        efficiency=0.72,
+    )
+    needed = float((demand.minimum_kwh / 0.72).sum())
+    room = rng.uniform(10, 20, sellers)
+    spare = changed.pop("spare", room.sum() / needed - 1)
+    terms: dict[str, Any] = {"quadratic_cost": 0.01, "linear_cost": 0.015} | changed
+    return demand, PairSellers(maximum_kwh=room * needed * (1 + spare) / room.sum(), **terms)
+
+
+REGIMES: dict[str, dict[str, Any]] = {
+    "the paper's": {},
+    "scarce": {"spare": 0.05},
+    "ample": {"spare": 20.0},
+    "low value": {"tau": 0.1},
+    "minima and maxima bind": {"tau": 1.0, "spare": 0.3},
+    "a hair from infeasible": {"spare": 1e-4},
+    "steep costs": {"quadratic_cost": 1.0},
+    "unequal costs": {
+        "quadratic_cost": 0.01 * np.geomspace(0.05, 20, 45),
+        "linear_cost": 0.015 * np.geomspace(5, 0.2, 45),
+    },
+    "extreme ratios": {"quadratic_cost": 0.01 * np.geomspace(1e-3, 1e3, 45)},
+}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_the_dual_agrees_at_the_papers_size(name: str) -> None:
+    clearing = clear_pairs(*paper_book(11, **REGIMES[name]))
+    assert_agrees(clearing, by_dual(clearing.core))
+
+
+@pytest.mark.parametrize("name", [name for name in REGIMES if "costs" not in name])
+def test_the_cone_solver_agrees(name: str) -> None:
+    changed = {
+        key: value[:12] if isinstance(value, np.ndarray) else value
+        for key, value in REGIMES[name].items()
+    }
+    clearing = clear_pairs(*paper_book(3, 9, 12, **changed))
+    optimum, bought = by_cones(clearing.core)
+    assert_agrees(clearing, optimum)
+    np.testing.assert_allclose(clearing.bought_kwh, bought, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("rooms", [(math.inf, math.inf), (20.0, math.inf), (20.0, 15.0)])
+@pytest.mark.parametrize("prices", [(0.03, 0.02), (0.1, 0.05), (0.3, 0.12)])
+@pytest.mark.parametrize("tau", [0.3, 10.07])
+def test_with_the_grid(rooms: tuple[float, float], prices: tuple[float, float], tau: float) -> None:
+    grid = GridTerms(
+        retail=prices[0],
+        feed_in=prices[1],
+        import_limit_kwh=rooms[0],
+        export_limit_kwh=rooms[1],
+        local_fee=0.005,
+    )
+    book = paper_book(5, 8, 10, tau=tau, quadratic_cost=0.01 * np.geomspace(0.2, 5, 10))
+    clearing = clear_pairs(*book, grid, grid_efficiency=0.8)
+    assert_agrees(clearing, by_cones(clearing.core)[0])
+    if math.isinf(rooms[0]) and math.isinf(rooms[1]):
+        assert_agrees(clearing, by_dual(clearing.core))
+
+
+@pytest.mark.parametrize("gridded", [False, True])
+@pytest.mark.parametrize("forbidden", [0.0, 0.4])
+def test_with_an_efficiency_for_each_pair(gridded: bool, forbidden: float) -> None:
+    rng = np.random.default_rng(2)
+    matrix = rng.uniform(0.6, 1, (8, 12)) * (rng.random((8, 12)) >= forbidden)
+    grid = GridTerms(retail=0.13, feed_in=0.1, import_limit_kwh=15.0, export_limit_kwh=12.0)
+    book = paper_book(6, 8, 12, tau=2.0, quadratic_cost=0.01 * np.geomspace(0.2, 5, 12))
+    clearing = clear_pairs(*book, grid if gridded else None, pair_efficiency=matrix)
+    assert_agrees(clearing, by_cones(clearing.core)[0])
+
+
+@pytest.mark.parametrize(("buyers", "sellers"), [(6, 0), (0, 6)])
+def test_with_one_side_empty(buyers: int, sellers: int) -> None:
+    grid = GridTerms(retail=0.1, feed_in=0.05, import_limit_kwh=90.0, export_limit_kwh=20.0)
+    rng = np.random.default_rng(0)
+    demand = PairBuyers(
+        weight=rng.uniform(1, 2, buyers),
+        minimum_kwh=np.full(buyers, 2.0),
+        maximum_kwh=np.full(buyers, 20.0),
+    )
+    supply = PairSellers(maximum_kwh=np.full(sellers, 8.0), quadratic_cost=0.01, linear_cost=0.02)
+    clearing = clear_pairs(demand, supply, grid)
+    if buyers:
+        assert_agrees(clearing, by_cones(clearing.core)[0])
+    else:
+        assert clearing.welfare == pytest.approx(20 * (0.05 - 0.02))
+
+
+def test_many_small_markets_agree_with_the_dual() -> None:
+    """Markets of a few, of any kind that minima allow."""
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        n, m = int(rng.integers(1, 7)), int(rng.integers(1, 7))
+        minimum = rng.choice([0, 1], n) * rng.uniform(0, 5, n)
+        demand = PairBuyers(
+            weight=rng.uniform(0.2, 3, n),
+            minimum_kwh=minimum,
+            maximum_kwh=minimum + rng.uniform(0, 10, n),
+            efficiency=rng.uniform(0.6, 1, n),
+        )
+        room = rng.uniform(0.1, 1, m)
+        room *= (
+            (float((minimum / demand.efficiency).sum()) + 0.5) * rng.uniform(1.1, 5) / room.sum()
+        )
+        supply = PairSellers(
+            maximum_kwh=room,
+            quadratic_cost=rng.uniform(0.005, 0.2, m),
+            linear_cost=rng.uniform(0.0, 0.1, m),
+        )
+        clearing = clear_pairs(demand, supply)
+        assert_agrees(clearing, by_dual(clearing.core))
