@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,17 @@ from peerwatt.mechanisms.welfare_book import (
     PairBuyers,
     PairSellers,
     core_of,
+    prices_of,
 )
-from peerwatt.mechanisms.welfare_certificate import Certificate, Outcome, Prices, certify
+from peerwatt.mechanisms.welfare_certificate import Certificate, Outcome, certify
 from peerwatt.mechanisms.welfare_dense import Dense, average_core, refute, refute_at_sight
-from peerwatt.mechanisms.welfare_newton import Newton, NotConvergedError, common_price
+from peerwatt.mechanisms.welfare_newton import (
+    Newton,
+    NotConvergedError,
+    Point,
+    common_price,
+    rounding,
+)
 from peerwatt.mechanisms.welfare_staircase import Staircase
 
 
@@ -126,15 +133,41 @@ def clear_pairs(
     core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency)
     _refuse_infeasible(core)
     tight = core.tightened(_shrink(core))
-    base = common_price(average_core(tight))
-    dense = core.factors is not None
-    market: Staircase | Dense = Dense(tight, base) if dense else Staircase(tight, base)
-    newton: Newton[Any] = Newton(tight, market, base)
-    point = newton.solve(*newton.start(), partial(refute, core) if dense else None)
-    prices = _absolute(core, newton, point.price, point.cap, point.sales, market)
-    outcome = certify(core, prices, newton.wanted(prices.buyers)[0], market.sums)
+    market = _market_of(tight, common_price(average_core(tight)))
+    newton: Newton[Any] = Newton(tight, market, market.base)
+    refuting = None if core.factors is None else partial(refute, core)
+    point = newton.solve(*newton.start(), refuting)
+    price = _absolute_price(core, newton, point)
+    reserve = _absolute_reserve(core, market, point.sales)
+    outcome = certify(core, price, reserve, newton.wanted(price)[0], market.sums)
     _accept(core, outcome.certificate, tolerance)
-    return _result(buyers, sellers, core, grid_efficiency, prices, outcome, newton.iterations)
+    book = _Book(buyers, sellers, core, grid_efficiency)
+    return _result(book, price, reserve, outcome, newton.iterations)
+
+
+def certify_pairs(
+    buyers: PairBuyers,
+    sellers: PairSellers,
+    grid: GridTerms | None = None,
+    *,
+    buyer_price: FloatArray,
+    reserve_price: FloatArray,
+    grid_efficiency: float = 1.0,
+    pair_efficiency: FloatArray | None = None,
+) -> PairsClearing:
+    """What these prices, whoever found them, make everybody trade, and how good that is.
+
+    Prices (buyers,) and (sellers,) at the bus, as in `PairsClearing`; a reserve price below its
+    seller's cost counts as that cost. Nothing is solved and nothing refused but a book or prices
+    that mean nothing (BookError): where the trades break a limit, the certificate says so.
+    """
+    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency)
+    price = prices_of(buyer_price, "buyer_price", len(core.weight))
+    reserve = np.maximum(prices_of(reserve_price, "reserve_price", len(core.room)), core.cost)
+    market = _market_of(core, float(price.mean()) if len(price) else 0.0)
+    wanted = Newton(core, market, market.base).wanted(price)[0]
+    outcome = certify(core, price, reserve, wanted, market.sums)
+    return _result(_Book(buyers, sellers, core, grid_efficiency), price, reserve, outcome, 0)
 
 
 def trades(clearing: PairsClearing, *, limit: int = 1_000_000) -> Trades:
@@ -170,12 +203,6 @@ def trades(clearing: PairsClearing, *, limit: int = 1_000_000) -> Trades:
     )
 
 
-def _rounding(agents: int) -> float:
-    """Share of itself by which rounding may exceed a limit: sums over many agents gather it, and
-    the more agents, the smaller a part of its price is what two of them differ by."""
-    return 1e-13 * float(np.sqrt(agents)) + 1e-15 * agents
-
-
 def _room_to_spare(core: Core) -> tuple[float, float]:
     """(sum of the minima, all that could arrive)."""
     needed = float(np.add.reduce(core.least))
@@ -197,31 +224,31 @@ def _shrink(core: Core) -> float:
     exceed it; less where there is hardly room to spare."""
     needed, available = _room_to_spare(core)
     spare = max(available - needed, 0.0) / available if available > 0 else 1.0
-    return min(_rounding(len(core.weight) + len(core.room)), 1e-6 * spare)
+    return min(rounding(core), 1e-6 * spare)
 
 
-def _absolute(
-    core: Core,
-    newton: Newton[Any],
-    price: FloatArray,
-    cap: float,
-    sales: Any,
-    market: Staircase | Dense,
-) -> Prices:
-    """Prices no longer counted from the base; those that are a cost, a tariff or one another
-    stay so to the last digit."""
-    base = newton.base
-    cap_price = core.retail if cap == newton.retail else base + cap
-    floor = core.feed_in if sales.floor == market.feed_in else base + sales.floor
-    if core.export_room > 0 and (tied := market.cost == sales.floor).any():
-        floor = float(core.cost[tied][0])
-    reserve = np.where(sales.reserve == market.cost, core.cost, base + sales.reserve)
-    return Prices(
-        buyers=np.where(price == cap, cap_price, base + price),
-        reserve=np.where(sales.reserve == sales.floor, floor, reserve),
-        cap=cap_price,
-        floor=floor,
-    )
+def _market_of(core: Core, base: float) -> Any:
+    return Staircase(core, base) if core.factors is None else Dense(core, base)
+
+
+def _absolute_price(core: Core, newton: Newton[Any], point: Point[Any]) -> FloatArray:
+    """Buyers' prices no longer counted from the base; those at the grid's price are at it to
+    the last digit, and who takes nothing at any price is asked for none."""
+    cap = core.retail if point.cap == newton.retail else newton.base + point.cap
+    price = np.where(point.price == point.cap, cap, newton.base + point.price)
+    return np.maximum(price, 0.0)
+
+
+def _absolute_reserve(core: Core, market: Any, sales: Any) -> FloatArray:
+    """Likewise for sellers, at their cost or at the price at which the grid takes what is left."""
+    reserve = np.where(sales.reserve == market.cost, core.cost, market.base + sales.reserve)
+    if core.export_room <= 0:
+        return reserve
+    floor = core.feed_in if sales.floor == market.feed_in else market.base + sales.floor
+    resting = market.cost == sales.floor
+    if resting.any():
+        floor = float(core.cost[resting][0])
+    return np.where(sales.reserve == sales.floor, floor, reserve)
 
 
 def _accept(core: Core, certificate: Certificate, tolerance: float) -> None:
@@ -230,41 +257,44 @@ def _accept(core: Core, certificate: Certificate, tolerance: float) -> None:
         raise NotConvergedError(
             f"certified gap {certificate.gap:.3g} coin exceeds {tolerance:.3g} of {scale:.6g}"
         )
-    greatest = max(np.max(core.most, initial=0.0), np.max(core.room, initial=0.0))
-    if certificate.violation_kwh > tolerance * greatest:
-        raise NotConvergedError(
-            f"a limit is exceeded by {certificate.violation_kwh:.3g} kWh,"
-            f" more than {tolerance:.3g} of {greatest:.6g}"
-        )
+    exceeded = certificate.violation_kwh
+    if exceeded > 0:
+        greatest = max(np.max(core.most, initial=0.0), np.max(core.room, initial=0.0))
+        if exceeded > tolerance * greatest:
+            raise NotConvergedError(
+                f"a limit is exceeded by {exceeded:.3g} kWh, more than {tolerance:.3g}"
+                f" of {greatest:.6g}"
+            )
+
+
+class _Book(NamedTuple):
+    buyers: PairBuyers
+    sellers: PairSellers
+    core: Core
+    grid_efficiency: float
 
 
 def _result(
-    buyers: PairBuyers,
-    sellers: PairSellers,
-    core: Core,
-    grid_efficiency: float,
-    prices: Prices,
-    outcome: Outcome,
-    iterations: int,
+    book: _Book, price: FloatArray, reserve: FloatArray, outcome: Outcome, iterations: int
 ) -> PairsClearing:
     sums = outcome.trades
     bought = sums.bought + outcome.from_grid
-    for array in (*prices[:2], *sums, bought, outcome.from_grid, outcome.to_grid):
+    for array in (price, reserve, bought, *sums, outcome.from_grid, outcome.to_grid):
         array.setflags(write=False)
     return PairsClearing(
-        buyer_price=prices.buyers,
-        reserve_price=prices.reserve,
+        buyer_price=price,
+        reserve_price=reserve,
         bought_kwh=bought,
         from_grid_kwh=outcome.from_grid,
         sold_kwh=sums.sold,
         to_grid_kwh=outcome.to_grid,
         income=sums.income,
-        import_kwh=float(np.add.reduce(outcome.from_grid)) / grid_efficiency,
-        export_kwh=float(np.add.reduce(outcome.to_grid)) * grid_efficiency,
+        import_kwh=float(np.add.reduce(outcome.from_grid)) / book.grid_efficiency,
+        export_kwh=float(np.add.reduce(outcome.to_grid)) * book.grid_efficiency,
         welfare=outcome.welfare,
         certificate=outcome.certificate,
         iterations=iterations,
-        buyers=buyers,
-        sellers=sellers,
-        core=core,
+        buyers=book.buyers,
+        sellers=book.sellers,
+        core=book.core,
     )

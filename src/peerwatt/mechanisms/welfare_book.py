@@ -206,6 +206,17 @@ def core_of(
     return core
 
 
+def prices_of(values: FloatArray, name: str, count: int) -> FloatArray:
+    """A copy of prices, checked; raises `BookError`."""
+    prices = np.array(values, dtype=np.float64)
+    if prices.shape != (count,):
+        raise ShapeError(f"{name} has shape {prices.shape}, the book has {count} of them")
+    if not np.isfinite(prices).all():
+        raise NotFiniteError(f"{name} holds a value that is not finite")
+    _require(prices >= 0, RangeError, f"{name} is below zero")
+    return prices
+
+
 _EACH_HAS_ITS_OWN = ("weight", "minimum_kwh", "maximum_kwh")
 """Fields for which one number for all would rather be a slip."""
 

@@ -9,9 +9,9 @@ With pair trades e = (r p - t)_+ y the pair terms of the duality gap vanish, and
 
     sum_i B_i + sum_j (t_j - l_j) left_j + (P - R) import room left + (F - f) export room left,
 
-where left_j is what j neither sells nor exports, P >= p and f <= t are the grid's two prices
-with what its limits add, and B_i is what buyer i could gain at price p_i: with x the weight over
-the marginal value V' and r = p x / w,
+where left_j is what j neither sells nor exports, P = max(R, max p) and f = min(F, min t) are the
+grid's two prices with what its limits are worth, and B_i is what buyer i could gain at price
+p_i: with V' the marginal value of what it has and r = p / V',
 
     B_i = min( w (r - 1)^2 / (2 min(r, 1)),  (V' - p)_+ (most - D) + (p - V')_+ (D - least) ),
 
@@ -65,18 +65,6 @@ class TradeSums(NamedTuple):
     """(sellers,) coin: sum_i p_i times what reaches i."""
 
 
-class Prices(NamedTuple):
-    """Of a clearing, in coin per kWh at the bus."""
-
-    buyers: FloatArray
-    reserve: FloatArray
-    """(sellers,) t_j: cost and scarcity."""
-    cap: float
-    """P, infinite without a grid."""
-    floor: float
-    """f, minus infinite without one."""
-
-
 class Outcome(NamedTuple):
     """What prices make everybody trade, kWh at the bus, and the proof."""
 
@@ -95,42 +83,39 @@ class SumsAt(Protocol):
     def __call__(self, price: FloatArray, reserve: FloatArray) -> TradeSums: ...
 
 
-def certify(core: Core, prices: Prices, wanted: FloatArray, sums: SumsAt) -> Outcome:
-    """What follows from prices, feasible or not, and how far from the optimum it is.
+def certify(
+    core: Core, price: FloatArray, reserve: FloatArray, wanted: FloatArray, sums: SumsAt
+) -> Outcome:
+    """What follows from prices (buyers,) and (sellers,), be they right or wrong, and its gap.
 
-    `wanted` (buyers,) is what they would take in all: those at the cap fetch from the grid what
-    sellers leave open, as far as its room goes.
+    `wanted` (buyers,) is what they would take in all: those at the grid's price fetch from it
+    what sellers leave open, as far as its room goes. Where that or the prices break a limit of
+    the book, the certificate says by how much, and its gap bounds nothing.
     """
-    price, reserve, cap, floor = prices
+    reserve = np.maximum(reserve, core.cost)
     trades = sums(price, reserve)
-    from_grid = np.where(price >= cap, np.maximum(wanted - trades.bought, 0.0), 0.0)
-    from_grid, imported = _within(from_grid, core.import_room)
-    left = np.maximum(core.room - trades.sold, 0.0)
-    to_grid, exported = _exports(core, prices, left)
-    bought = trades.bought + from_grid
-    left = core.room - trades.sold - to_grid
-    grid_gap = 0.0
-    if np.isfinite(cap):
-        grid_gap += (cap - core.retail) * (core.import_room - imported)
-    if np.isfinite(floor):
-        grid_gap += (core.feed_in - floor) * (core.export_room - exported)
-    value = float(price @ bought) + (floor * exported if exported > 0 else 0.0)
+    fetched = _fetched(core, price, wanted - trades.bought)
+    bought = trades.bought + fetched.energy
+    left = core.room - trades.sold
+    handed = _handed(core, reserve, np.maximum(left, 0.0))
+    left = left - handed.energy
     certificate = Certificate(
         buyers_gap=float(np.add.reduce(_buyers_gap(core, price, bought))),
-        sellers_gap=float(np.maximum(reserve - core.cost, 0.0) @ np.maximum(left, 0.0)),
-        grid_gap=max(grid_gap, 0.0),
-        traded_value=value,
+        sellers_gap=float((reserve - core.cost) @ np.maximum(left, 0.0)),
+        grid_gap=fetched.gap + handed.gap,
+        traded_value=float(price @ bought) + handed.value,
         weight=float(np.add.reduce(core.weight)),
         violation_kwh=_violation(core, bought, left),
     )
     # Half of what lies between the prices of a pair is its quadratic cost.
     quadratic = float(price @ trades.bought - reserve @ trades.sold) / 2
-    welfare = _value(core, bought) - quadratic - float(core.cost @ trades.sold)
-    if imported > 0:
-        welfare -= core.retail * imported
-    if exported > 0:
-        welfare += float((core.feed_in - core.cost) @ to_grid)
-    return Outcome(trades, from_grid, to_grid, welfare, certificate)
+    utility = float(core.weight @ np.log1p((bought - core.least) / core.knee))
+    welfare = utility - quadratic - float(core.cost @ trades.sold)
+    if fetched.total > 0:
+        welfare -= core.retail * fetched.total
+    if handed.total > 0:
+        welfare += float((core.feed_in - core.cost) @ handed.energy)
+    return Outcome(trades, fetched.energy, handed.energy, welfare, certificate)
 
 
 def concave_gap(
@@ -141,12 +126,12 @@ def concave_gap(
     above: FloatArray,
 ) -> FloatArray:
     """B_i of buyers with a logarithmic value, given how far they are from their two bounds."""
+    missed = marginal - price
+    at_bound: FloatArray = np.maximum(missed * above, -missed * below)
     ratio = price / marginal
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = weight * (ratio - 1.0) ** 2 / (2.0 * np.minimum(ratio, 1.0))
-    missed = marginal - price
-    at_bound: FloatArray = np.where(missed >= 0, missed * above, -missed * below)
-    return np.minimum(inside, np.maximum(at_bound, 0.0))
+    return np.where(inside < at_bound, inside, np.maximum(at_bound, 0.0))
 
 
 def _buyers_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:
@@ -155,29 +140,48 @@ def _buyers_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray
     )
 
 
-def _value(core: Core, bought: FloatArray) -> float:
-    return float(core.weight @ np.log1p((bought - core.least) / core.knee))
+class _Grid(NamedTuple):
+    """What one side of the market exchanges with the grid, at the grid's price there."""
+
+    energy: FloatArray
+    total: float
+    gap: float
+    value: float
+
+
+def _fetched(core: Core, price: FloatArray, open_: FloatArray) -> _Grid:
+    """Imports: the grid's price is retail, or the highest of the buyers if its room is full."""
+    if core.import_room <= 0 or not len(price):
+        return _Grid(np.zeros_like(price), 0.0, 0.0, 0.0)
+    cap = max(core.retail, float(np.maximum.reduce(price)))
+    wanted = np.where(price >= cap, np.maximum(open_, 0.0), 0.0)
+    energy, total = _within(wanted, core.import_room)
+    return _Grid(energy, total, (cap - core.retail) * (core.import_room - total), cap * total)
+
+
+def _handed(core: Core, reserve: FloatArray, left: FloatArray) -> _Grid:
+    """Exports: the grid's price is the feed-in, or the lowest reserve price if its room is full.
+
+    Sellers at it export what they have left: first those who gain, then, as far as the room
+    goes, those to whom it is all the same.
+    """
+    if core.export_room <= 0 or not len(reserve):
+        return _Grid(np.zeros_like(left), 0.0, 0.0, 0.0)
+    floor = min(core.feed_in, float(np.minimum.reduce(reserve)))
+    at_floor = reserve <= floor
+    gains = at_floor & (core.cost < floor)
+    energy, total = _within(np.where(gains, left, 0.0), core.export_room)
+    if floor < core.feed_in:
+        even, more = _within(np.where(at_floor & ~gains, left, 0.0), core.export_room - total)
+        energy, total = energy + even, total + more
+    gap = (core.feed_in - floor) * (core.export_room - total)
+    return _Grid(energy, total, gap, floor * total)
 
 
 def _within(amounts: FloatArray, room: float) -> tuple[FloatArray, float]:
     """Amounts cut alike so as to sum to at most `room`, and their sum."""
     total = float(np.add.reduce(amounts))
     return (amounts, total) if total <= room else (amounts * (room / total), room)
-
-
-def _exports(core: Core, prices: Prices, left: FloatArray) -> tuple[FloatArray, float]:
-    """Sellers at the floor export what they have left: first those who gain, then, as far as
-    the room goes, those to whom it is all the same."""
-    if core.export_room <= 0:
-        return np.zeros_like(left), 0.0
-    at_floor = prices.reserve <= prices.floor
-    gains = at_floor & (core.cost < prices.floor)
-    exports, total = _within(np.where(gains, left, 0.0), core.export_room)
-    even, more = np.where(at_floor & ~gains, left, 0.0), 0.0
-    if prices.floor < core.feed_in:
-        even, more = _within(even, core.export_room - total)
-        exports = exports + even
-    return exports, total + more
 
 
 def _violation(core: Core, bought: FloatArray, left: FloatArray) -> float:

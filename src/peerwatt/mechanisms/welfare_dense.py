@@ -178,7 +178,9 @@ def refute_at_sight(core: Core) -> None:
 
 def average_core(core: Core) -> Core:
     """The book without factors per pair whose sellers reach all buyers as they do on average."""
-    if core.factors is None or not core.factors.size:
+    if core.factors is None:
+        return core
+    if not core.factors.size:
         return replace(core, factors=None)
     mean = np.maximum(core.factors.mean(axis=0), 1e-12)
     return replace(

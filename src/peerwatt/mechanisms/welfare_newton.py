@@ -105,8 +105,6 @@ class _Path(Generic[SalesT]):
 PROXIMAL = 1e-6
 """Curvature of a buyer at a bound, as a share of what it could take over its price: it keeps
 steps finite where all buyers are at bounds and all sellers full, and matters nowhere else."""
-ENOUGH = 1e-14
-"""Relative excess at which to stop, times the square root of the number of agents."""
 ROUNDING = 1e-7
 """Relative excess below which lack of progress is rounding."""
 STALLED = 3
@@ -118,7 +116,16 @@ BOLD = 30
 """Iterations in which a step may end slightly uphill; none after, so that descent is certain."""
 MOST_ITERATIONS = 400
 MOST_TRIALS = 60
+FEW_TRIALS = 6
+"""Of a step's length, where what is left to gain is near rounding."""
 REFUTE_EVERY = 10
+
+
+def rounding(core: Core) -> float:
+    """Share of itself by which rounding may move a quantity: sums over many agents gather it, and
+    the more agents, the smaller a part of its price is what two of them differ by."""
+    agents = len(core.weight) + len(core.room)
+    return 1e-13 * float(np.sqrt(agents)) + 1e-15 * agents
 
 
 class Newton(Generic[SalesT]):
@@ -130,11 +137,13 @@ class Newton(Generic[SalesT]):
         self.takes_all = core.weight / (span + core.knee)
         self.takes_least = core.weight / core.knee
         self.scale = np.minimum(core.most, span + core.knee)
+        self.lowest = 0.0
         if len(span):
             self.scale += 1e-3 * float(np.add.reduce(self.scale)) / len(span) or 1.0
+            self.lowest = float(np.maximum.reduce(self.takes_all))
         self.retail = core.retail - base
         self.has_grid = bool(core.retail < np.inf)
-        self.enough = ENOUGH * float(np.sqrt(len(core.weight) + len(core.room)))
+        self.enough = rounding(core) / 10
         self.iterations = 0
 
     def start(self) -> tuple[FloatArray, float]:
@@ -229,9 +238,9 @@ class Newton(Generic[SalesT]):
                 step, rise = self._step(here, None), 0.0
         elif lift is not None and len(step):
             rise = self.retail - here.cap
-        highest = self.base + float(np.maximum.reduce(here.price))
+        highest = max(self.base + float(np.maximum.reduce(here.price)), self.lowest)
         up, down = float(np.maximum.reduce(step)), -float(np.minimum.reduce(step))
-        beyond = max(up / TOO_FAR, down) / highest if highest > 0 else 0.0
+        beyond = max(up / TOO_FAR, down) / highest
         if beyond > 1:
             step, rise = step / beyond, rise / beyond
         return _Path(here, step, rise)
@@ -291,7 +300,7 @@ class Newton(Generic[SalesT]):
         slope = self._first_slope(path)
         allowed = 0.1 * abs(slope) if self.iterations < BOLD else 0.0
         near, near_slope, far, far_slope, share = 0.0, slope, np.inf, np.inf, 1.0
-        for trial in range(MOST_TRIALS):
+        for trial in range(MOST_TRIALS if best > ROUNDING else FEW_TRIALS):
             point = self._walk(path, share)
             if point.error <= 0.5 * best:
                 break

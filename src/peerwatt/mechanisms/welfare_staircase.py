@@ -31,8 +31,8 @@ from peerwatt.mechanisms.welfare_tridiagonal import solve_tridiagonal
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
-RIDGE = 1e-14
-"""Relative, so that rounding leaves the tridiagonal system definite."""
+RIDGE = 1e-12
+"""Relative, to keep definite what rounding could make singular."""
 
 
 class OneStair(NamedTuple):
@@ -319,9 +319,14 @@ def _rises(
         total[0] += group.size * group.lift / group.diagonal
         width[0] += group.size * group.size / group.diagonal
     stiff = 1.0 / pull
-    diagonal = (1 + RIDGE) * stiff - width
+    diagonal = stiff - (1 - RIDGE) * width
     diagonal[1:] += stiff[:-1]
     rise = solve_tridiagonal(diagonal, -stiff[:-1], total)
+    # The diagonal has lost digits of `width`: once more, for what is left without them.
+    fall = stiff * (rise - np.append(rise[1:], 0.0))
+    rest = total + width * rise - fall
+    rest[1:] += fall[:-1]
+    rise += solve_tridiagonal(diagonal, -stiff[:-1], rest)
     step = scaled.copy()
     step[served] += np.repeat(rise, np.diff(ends, prepend=0)) * inverse[served]
     return float(rise[0]), step

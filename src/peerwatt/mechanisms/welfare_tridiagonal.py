@@ -18,7 +18,8 @@ def solve_tridiagonal(diagonal: FloatArray, beside: FloatArray, right: FloatArra
 
     `diagonal` and `right` have n entries, `beside` n - 1. Each level eliminates every other
     unknown at once: O(n) work in O(log n) array operations, a Cholesky factorisation in another
-    order, hence as stable (Golub and Van Loan, Matrix Computations, 4.5).
+    order, hence as stable (Golub and Van Loan, Matrix Computations, 4.5). What rounding has made
+    singular gives NaN.
     """
     count = len(diagonal)
     if count <= DENSE:
@@ -28,7 +29,10 @@ def solve_tridiagonal(diagonal: FloatArray, beside: FloatArray, right: FloatArra
         if count > 1:
             cells[1 :: count + 1] = beside
             cells[count :: count + 1] = beside
-        return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
+        try:
+            return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            return np.full(count, np.nan)
     # Unknowns 0, 2, 4, ... go. With an odd count each that stays has both its neighbours.
     if count % 2 == 0:
         diagonal, right = np.append(diagonal, 1.0), np.append(right, 0.0)

@@ -233,6 +233,20 @@ def test_large_markets_and_few_pairs() -> None:
     assert_optimal(clearing)
 
 
+@pytest.mark.parametrize("size", [100, 10_000, 100_000])
+def test_iterations_do_not_grow_with_the_market(size: int) -> None:
+    """Thousands of stairs, and a spread of prices that shrinks to a millionth of them."""
+    rng = np.random.default_rng(7)
+    costs: dict[str, Any] = {
+        "quadratic_cost": 0.01 * np.exp(rng.normal(0, 1, size)),
+        "linear_cost": 0.015 * np.exp(rng.normal(0, 1, size)),
+    }
+    clearing = clear_pairs(*paper_book(7, buyers=size, sellers=size, **costs))
+    assert clearing.iterations <= 6
+    assert clearing.certificate.relative_gap <= 1e-9
+    assert clearing.certificate.violation_kwh == 0
+
+
 def test_the_grid_caps_prices_while_its_room_lasts() -> None:
     book = paper_book(2)
     alone = clear_pairs(*book)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.one_price import (
     BuyerCurves,
     GridTerms,
     SellerCurves,
     clear_one_price,
 )
-from peerwatt.mechanisms.welfare import clear_pairs
-from peerwatt.mechanisms.welfare_book import InfeasibleError, PairBuyers, PairSellers
-from peerwatt.mechanisms.welfare_certificate import Outcome, Prices, TradeSums, certify
+from peerwatt.mechanisms.welfare import PairsClearing, certify_pairs, clear_pairs
+from peerwatt.mechanisms.welfare_book import (
+    BookError,
+    InfeasibleError,
+    NotFiniteError,
+    PairBuyers,
+    PairSellers,
+    RangeError,
+    ShapeError,
+)
 from peerwatt.mechanisms.welfare_one_price import certified_one_price, certify_one_price
 
 GRID = GridTerms(retail=0.13, feed_in=0.04, import_limit_kwh=30.0, export_limit_kwh=20.0)
@@ -37,25 +46,19 @@ def book(seed: int) -> tuple[PairBuyers, PairSellers]:
     )
 
 
-def sums(price: np.ndarray, reserve: np.ndarray, slope: np.ndarray) -> TradeSums:
-    """Written out, so that it owes nothing to the solver."""
-    energy = np.maximum(price[:, None] - reserve, 0) * slope
-    return TradeSums(energy.sum(1), energy.sum(0), price @ energy)
-
-
-def outcome_of(
-    seed: int, shift: np.ndarray, rise: np.ndarray, gridded: bool
-) -> tuple[float, Outcome]:
+def shifted(
+    seed: int, shift: FloatArray | float, rise: FloatArray | float, gridded: bool
+) -> tuple[float, PairsClearing]:
     """(the optimum, what follows from prices shifted from the optimum's)."""
-    clearing = clear_pairs(*book(seed), GRID if gridded else None)
-    core = clearing.core
-    cap, floor = core.retail + 0.01, core.feed_in - 0.005
-    price = np.minimum(clearing.buyer_price * np.exp(shift), cap)
-    reserve = np.maximum(np.maximum(clearing.reserve_price * np.exp(rise), core.cost), floor)
-    level = np.clip(price, core.weight / (core.most + core.knee), core.weight / core.knee)
-    wanted = core.weight / level - core.knee
-    prices = Prices(price, reserve, cap, floor)
-    return clearing.welfare, certify(core, prices, wanted, lambda p, t: sums(p, t, core.pair_slope))
+    grid = GRID if gridded else None
+    best = clear_pairs(*book(seed), grid)
+    other = certify_pairs(
+        *book(seed),
+        grid,
+        buyer_price=best.buyer_price * np.exp(shift),
+        reserve_price=best.reserve_price * np.exp(rise),
+    )
+    return best.welfare, other
 
 
 @given(
@@ -68,29 +71,60 @@ def test_no_prices_lose_more_than_their_certificate_says(
     seed: int, size: float, gridded: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    shift, rise = -size * rng.random(6), size * rng.random(7)
-    optimum, outcome = outcome_of(seed % 50, shift, rise, gridded)
-    assume(outcome.certificate.violation_kwh <= 1e-9)
-    lost = optimum - outcome.welfare
-    assert -1e-9 <= lost <= outcome.certificate.gap + 1e-9
-
-
-def test_a_small_error_has_a_small_certificate() -> None:
-    """The gap is of second order in prices, up to the scarcity rent of what is left unsold."""
-    optimum, outcome = outcome_of(0, np.full(6, -1e-7), np.full(7, 0.0), False)
-    assert outcome.certificate.gap < 1e-4
-    assert optimum == pytest.approx(outcome.welfare, abs=1e-4)
+    shift, rise = size * rng.uniform(-1, 0.3, 6), size * rng.uniform(-0.3, 1, 7)
+    optimum, other = shifted(seed % 50, shift, rise, gridded)
+    assume(other.certificate.violation_kwh <= 1e-9)
+    assert -1e-9 <= optimum - other.welfare <= other.certificate.gap + 1e-9
 
 
 @pytest.mark.parametrize("gridded", [False, True])
-def test_its_own_sums_are_those_of_the_trades(gridded: bool) -> None:
-    clearing = clear_pairs(*book(3), GRID if gridded else None)
-    found = sums(clearing.buyer_price, clearing.reserve_price, clearing.core.pair_slope)
-    np.testing.assert_allclose(found.sold, clearing.sold_kwh, rtol=1e-12)
-    np.testing.assert_allclose(found.income, clearing.income, rtol=1e-12)
-    np.testing.assert_allclose(
-        found.bought, clearing.bought_kwh - clearing.from_grid_kwh, rtol=1e-12, atol=1e-12
-    )
+def test_the_optimums_prices_prove_it_again(gridded: bool) -> None:
+    optimum, other = shifted(0, 0.0, 0.0, gridded)
+    assert other.welfare == pytest.approx(optimum, rel=1e-12)
+    assert other.certificate.relative_gap <= 1e-10
+    assert other.certificate.violation_kwh == 0
+
+
+def test_a_small_error_has_a_small_certificate() -> None:
+    """Of first order in prices: the scarcity rent of what is left unsold."""
+    gaps = [shifted(0, -size, 0.0, False)[1].certificate.gap for size in (1e-4, 1e-6, 1e-8)]
+    assert gaps[0] > 50 * gaps[1] > 2500 * gaps[2] > 0
+
+
+def test_prices_that_break_a_limit_say_so() -> None:
+    """Shaded reserves sell more than there is; and no reserve counts below cost."""
+    _, other = shifted(0, 0.0, -0.5, False)
+    over = (other.sold_kwh - other.core.room).max()
+    assert other.certificate.violation_kwh == pytest.approx(over)
+    assert over > 1
+    assert (other.reserve_price >= other.core.cost).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"buyer_price": np.ones(5)}, ShapeError, r"buyer_price has shape \(5,\), .* 6 of them"),
+        ({"reserve_price": np.ones((7, 1))}, ShapeError, "reserve_price has shape"),
+        ({"buyer_price": np.full(6, math.nan)}, NotFiniteError, "buyer_price holds"),
+        ({"reserve_price": np.full(7, -1.0)}, RangeError, r"reserve_price is below zero"),
+    ],
+)
+def test_prices_that_mean_nothing(
+    changed: dict[str, FloatArray], error: type[BookError], message: str
+) -> None:
+    prices: dict[str, Any] = {"buyer_price": np.ones(6), "reserve_price": np.ones(7)} | changed
+    with pytest.raises(error, match=message):
+        certify_pairs(*book(0), **prices)
+
+
+def test_the_sums_are_those_of_the_trades_written_out() -> None:
+    clearing = clear_pairs(*book(3), GRID)
+    gain = np.maximum(clearing.buyer_price[:, None] - clearing.reserve_price, 0)
+    energy = gain * clearing.core.pair_slope
+    np.testing.assert_allclose(energy.sum(0), clearing.sold_kwh, rtol=1e-12)
+    np.testing.assert_allclose(clearing.buyer_price @ energy, clearing.income, rtol=1e-12)
+    local = clearing.bought_kwh - clearing.from_grid_kwh
+    np.testing.assert_allclose(energy.sum(1), local, rtol=1e-12, atol=1e-12)
 
 
 def test_welfare_is_utility_less_cost() -> None:
