@@ -80,7 +80,8 @@ class PairsClearing:
     to_grid_kwh: FloatArray
     """(sellers,)"""
     income: FloatArray
-    """(sellers,) coin that its buyers pay at their prices, sum_i p_i r_ij e_ij."""
+    """(sellers,) coin that its buyers pay at their prices, sum_i p_i r_ij e_ij; of it a local
+    fee is due."""
     import_kwh: float
     """At the grid's meter, like `export_kwh`."""
     export_kwh: float

@@ -222,13 +222,14 @@ _EACH_HAS_ITS_OWN = ("weight", "minimum_kwh", "maximum_kwh")
 
 
 def _factors(matrix: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    factors = np.asarray(matrix, dtype=np.float64)
+    factors = np.array(matrix, dtype=np.float64)
     if factors.shape != shape:
         raise ShapeError(f"pair_efficiency has shape {factors.shape}, (buyers, sellers) is {shape}")
     if not np.isfinite(factors).all():
         raise NotFiniteError("pair_efficiency holds a value that is not finite")
     if factors.size and factors.min() < 0:
         raise RangeError("pair_efficiency holds a value below zero")
+    factors.setflags(write=False)
     return factors
 
 
