@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from peerwatt.hosts.folder import write_chain
 from peerwatt.hosts.host import Ledger, NotYetProved, Table
-from peerwatt.hosts.state import Committed, Items, Overlay, Slot
+from peerwatt.hosts.state import Committed, Items, Overlay, Row, Slot
 from peerwatt.hosts.store import KeptBlock, Store, StoreError, Tip
 from peerwatt.records.bundles import ROUNDS, TREES, ProvedItem, ProvedValue, ReceiptBundle
 from peerwatt.records.chain import (
@@ -47,6 +47,15 @@ class BlockRefused(ValueError):  # noqa: N818
         self.height = height
         self.field = field
         self.why = why
+
+
+class Run(NamedTuple):
+    """A block that has been executed and is not kept yet."""
+
+    block: Block
+    overlay: Overlay
+    rows: list[Row]
+    result: BlockResult
 
 
 class Replica:
@@ -184,21 +193,37 @@ class Replica:
         if problem := size_problem(block.transactions):
             raise BlockRefused(height, "transactions", problem)
         expected = self._next_header(
-            header.block_time_s, block.transactions, header.context.proposer
+            header.block_time_s,
+            block.transactions,
+            header.context.proposer,
+            self._misbehavior_in(header),
         )
         for (field, given), (_, due) in zip(_parts(header), _parts(expected), strict=True):
             if given != due:
                 raise BlockRefused(height, field, f"is {_show(given)}, must be {_show(due)}")
-        if self.proposer not in (None, header.context.proposer):
+        self._check_author(signed)
+        return self._execute(block)
+
+    def _misbehavior_in(self, header: Header) -> tuple[bytes, ...]:
+        """Whom a block may report: on a chain that one process runs, nobody."""
+        return ()
+
+    def _check_author(self, signed: SignedHeader) -> None:
+        """Who made a block: on a chain that one process runs, always the same key, which signs."""
+        height, proposer = self.height + 1, signed.header.context.proposer
+        if self.proposer not in (None, proposer):
             raise BlockRefused(height, "proposer", "is not who made the blocks before")
         if not is_signed(signed):
             raise BlockRefused(height, "signature", "is not the proposer's of this header")
-        return self._execute(block)
 
     def _next_header(
-        self, block_time_s: int, transactions: tuple[bytes, ...], proposer: bytes
+        self,
+        block_time_s: int,
+        transactions: tuple[bytes, ...],
+        proposer: bytes,
+        misbehavior: tuple[bytes, ...] = (),
     ) -> Header:
-        """The only header that a block with this time and these transactions can have."""
+        """The only header that a block of this time, proposer and content can have."""
         height = self.height + 1
         if block_time_s < self.block_time_s:
             why = f"{block_time_s} is before the last block's {self.block_time_s}"
@@ -209,6 +234,7 @@ class Replica:
             market_time_s=self._ledger.market_time_s(state, block_time_s, transactions),
             previous_block_id=self.head_id,
             proposer=proposer,
+            misbehavior=misbehavior,
         )
         return Header(
             chain_id=self.chain_id,
@@ -222,26 +248,35 @@ class Replica:
 
     def _execute(self, block: Block) -> BlockResult:
         """Run a block that has been checked, and keep it with all that it changed."""
-        header = block.signed_header.header
+        run = self._run(block)
+        self._keep(run)
+        return run.result
+
+    def _run(self, block: Block) -> Run:
+        """Execute a block; the app hash is then that after it, all else is as before."""
         overlay = Overlay(self._state)
-        result = self._ledger.apply_block(overlay, header.context, block.transactions)
+        context = block.signed_header.header.context
+        result = self._ledger.apply_block(overlay, context, block.transactions)
         if len(result.receipts) != len(block.transactions):
             raise RuntimeError("the ledger gave not one receipt a transaction: stop this host")
-        state, block_id = self._state, header.block_id
-        rows = state.prepare(overlay)
+        return Run(block, overlay, self._state.prepare(overlay), result)
+
+    def _keep(self, run: Run) -> None:
+        """Keep a block that was run, whole, or take back that it was run."""
+        block, overlay, rows, result = run
+        header, state = block.signed_header.header, self._state
         try:
             tip = Tip(header.context.height, self._genesis, state.app_hash, encode(state.undo))
-            kept = KeptBlock(block_id, encode(block), encode(result))
+            kept = KeptBlock(header.block_id, encode(block), encode(result))
             self._store.commit(tip, rows, overlay.sealed, kept)
         except BaseException:
             state.cancel()
             raise
         state.finish(overlay)
-        self._history.append(leaf_hash(block_id))
+        self._history.append(leaf_hash(kept.block_id))
         self._results_root = results_root(result)
         self.head, self.height = block.signed_header, tip.height
         self.proposer = header.context.proposer
-        return result
 
     def prove(self, table_name: str, key: bytes) -> ProvedValue:
         """The value under a key of a hashed table before the head, or its absence, with proof."""

@@ -186,6 +186,7 @@ class Committed:
 
     def cancel(self) -> None:
         """Take back what `prepare` did."""
+        self._turn(back=False)
         self._stores.apply(self._undo)
         self._undo = self._cancelled_undo
         self.app_hash = self._stores.root()
