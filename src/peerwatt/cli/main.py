@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from peerwatt import __version__
+from peerwatt.cli import engine
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C, without a word."""
@@ -29,6 +30,7 @@ config_app = typer.Typer(help="Look at and check configuration files.", no_args_
 soak_app = typer.Typer(help="Long runs that look for faults.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(soak_app, name="soak")
+app.add_typer(engine.app, name="engine")
 
 
 class MechanismName(StrEnum):
