@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.one_price import GridTerms
@@ -26,9 +28,13 @@ def by_cones(core: Core) -> tuple[float, FloatArray]:
     """(welfare, bought), the primal as it stands."""
     n, m = len(core.weight), len(core.room)
     factors = np.ones((n, m)) if core.factors is None else core.factors
-    bought, value = cp.Variable(n), 0.0
+    met, extra, value = core.least, cp.Variable(n, nonneg=True), 0.0
     arrived: Any = 0.0
-    limits = [bought >= core.least, bought <= core.most]
+    limits = [extra <= core.most - core.least]
+    if core.soft:
+        met = cp.Variable(n, nonneg=True)
+        limits.append(met <= core.least)
+        value += core.lost_load * cp.sum(met)
     if m:
         energy = cp.Variable((n, m), nonneg=True)
         to_grid = cp.Variable(m, nonneg=True)
@@ -40,14 +46,13 @@ def by_cones(core: Core) -> tuple[float, FloatArray]:
         if core.export_room > 0:
             value += (core.feed_in - core.cost) @ to_grid
     from_grid = cp.Variable(n, nonneg=True)
-    limits += [bought == arrived + from_grid, cp.sum(from_grid) <= core.import_room]
+    limits += [met + extra == arrived + from_grid, cp.sum(from_grid) <= core.import_room]
     if core.import_room > 0:
         value -= core.retail * cp.sum(from_grid)
-    extra = cp.multiply(1 / core.knee, bought - core.least) + 1
-    value += core.weight @ cp.log(extra)
+    value += core.weight @ cp.log(cp.multiply(1 / core.knee, extra) + 1)
     problem = cp.Problem(cp.Maximize(value), limits)
     problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
-    return float(problem.value), np.asarray(bought.value)
+    return float(problem.value), np.asarray((met + extra).value)
 
 
 def by_dual(core: Core) -> float:
@@ -165,6 +170,33 @@ def test_with_an_efficiency_for_each_pair(gridded: bool, forbidden: float) -> No
     book = paper_book(6, 8, 12, tau=2.0, quadratic_cost=0.01 * np.geomspace(0.2, 5, 12))
     clearing = clear_pairs(*book, grid if gridded else None, pair_efficiency=matrix)
     assert_agrees(clearing, by_cones(clearing.core)[0])
+
+
+@given(st.integers(0, 10**6), st.booleans(), st.booleans())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_with_lost_load(seed: int, gridded: bool, dense: bool) -> None:
+    """Books of two to six a side, most of which cannot meet their minima."""
+    rng = np.random.default_rng(seed)
+    n, m = int(rng.integers(2, 7)), int(rng.integers(2, 7))
+    book = paper_book(
+        seed, n, m, tau=rng.choice([0.3, 10.07]), spare=rng.choice([-0.9, -0.5, -0.1, 0.02, 1.0])
+    )
+    grid = GridTerms(
+        retail=rng.choice([0.1, 0.5]),
+        feed_in=0.05,
+        import_limit_kwh=rng.choice([2.0, 15.0]),
+        export_limit_kwh=12.0,
+    )
+    clearing = clear_pairs(
+        *book,
+        grid if gridded else None,
+        pair_efficiency=rng.uniform(0.6, 1, (n, m)) if dense else None,
+        lost_load=float((book[0].weight * 0.72).max()) * rng.choice([1.0, 1.2, 3.0]),
+    )
+    optimum, bought = by_cones(clearing.core)
+    value = clearing.core.lost_load * float(clearing.core.least.sum())
+    assert clearing.welfare == pytest.approx(optimum, abs=1e-8 * value)
+    np.testing.assert_allclose(clearing.bought_kwh.sum(), bought.sum(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("buyers", "sellers"), [(6, 0), (0, 6)])

@@ -75,6 +75,8 @@ class PairsClearing:
     """(buyers,) in all."""
     from_grid_kwh: FloatArray
     """(buyers,) of it."""
+    unserved_kwh: FloatArray
+    """(buyers,) what is missing of the minimum."""
     sold_kwh: FloatArray
     """(sellers,) to buyers."""
     to_grid_kwh: FloatArray
@@ -86,7 +88,8 @@ class PairsClearing:
     """At the grid's meter, like `export_kwh`."""
     export_kwh: float
     welfare: float
-    """Buyers' utility less sellers' cost, local fees, and grid energy at its prices; in coin."""
+    """Buyers' utility, soft minima at the value of lost load, less sellers' cost, local fees, and
+    grid energy at its prices; in coin."""
     certificate: Certificate
     iterations: int
     buyers: PairBuyers
@@ -116,6 +119,7 @@ def clear_pairs(
     *,
     grid_efficiency: float = 1.0,
     pair_efficiency: FloatArray | None = None,
+    lost_load: float | None = None,
     tolerance: float = 1e-8,
 ) -> PairsClearing:
     """Maximise PETCON's welfare, eq. (3), with the grid inside.
@@ -126,17 +130,22 @@ def clear_pairs(
     sides' efficiencies where these do not say all; it costs O(buyers^2 sellers) a step where
     O(buyers + sellers) suffices otherwise.
 
+    Minima are hard, unless `lost_load` says what a kWh of them is worth at the bus: as much or
+    more than any buyer's marginal value beyond its minimum. Then no buyer's price exceeds it, and
+    where it is reached the minima share what there is; what they miss is `unserved_kwh`.
+
     Raises `BookError` for a book that means nothing, `InfeasibleError` with its proof where the
     minima cannot be met, `NotConvergedError` where the certified gap or a violated limit exceeds
     `tolerance` (of value traded plus weights, and of the greatest limit): prices many orders of
     magnitude above what pairs differ by leave too few digits.
     """
-    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency)
-    _refuse_infeasible(core)
+    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency, lost_load)
+    if not core.soft:
+        _refuse_infeasible(core)
     tight = core.tightened(_shrink(core))
     market = _market_of(tight, common_price(average_core(tight)))
     newton: Newton[Any] = Newton(tight, market, market.base)
-    refuting = None if core.factors is None else partial(refute, core)
+    refuting = None if core.soft or core.factors is None else partial(refute, core)
     point = newton.solve(*newton.start(), refuting)
     price = _absolute_price(core, newton, point)
     reserve = _absolute_reserve(core, market, point.sales)
@@ -155,15 +164,18 @@ def certify_pairs(
     reserve_price: FloatArray,
     grid_efficiency: float = 1.0,
     pair_efficiency: FloatArray | None = None,
+    lost_load: float | None = None,
 ) -> PairsClearing:
     """What these prices, whoever found them, make everybody trade, and how good that is.
 
     Prices (buyers,) and (sellers,) at the bus, as in `PairsClearing`; a reserve price below its
-    seller's cost counts as that cost. Nothing is solved and nothing refused but a book or prices
-    that mean nothing (BookError): where the trades break a limit, the certificate says so.
+    seller's cost counts as that cost, a buyer's above `lost_load` as that. Nothing
+    is solved and nothing refused but a book or prices that mean nothing (BookError): where the
+    trades break a limit, the certificate says so.
     """
-    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency)
+    core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency, lost_load)
     price = prices_of(buyer_price, "buyer_price", len(core.weight))
+    price = np.minimum(price, core.lost_load)
     reserve = np.maximum(prices_of(reserve_price, "reserve_price", len(core.room)), core.cost)
     market = _market_of(core, float(price.mean()) if len(price) else 0.0)
     wanted = Newton(core, market, market.base).wanted(price)[0]
@@ -223,6 +235,8 @@ def _refuse_infeasible(core: Core) -> None:
 def _shrink(core: Core) -> float:
     """Share of itself by which each limit is drawn in while solving, so that rounding does not
     exceed it; less where there is hardly room to spare."""
+    if core.soft:
+        return rounding(core)
     needed, available = _room_to_spare(core)
     spare = max(available - needed, 0.0) / available if available > 0 else 1.0
     return min(rounding(core), 1e-6 * spare)
@@ -233,9 +247,12 @@ def _market_of(core: Core, base: float) -> Any:
 
 
 def _absolute_price(core: Core, newton: Newton[Any], point: Point[Any]) -> FloatArray:
-    """Buyers' prices no longer counted from the base; those at the grid's price are at it to
-    the last digit, and who takes nothing at any price is asked for none."""
-    cap = core.retail if point.cap == newton.retail else newton.base + point.cap
+    """Buyers' prices no longer counted from the base; those at the grid's price, or at that of
+    lost load, are at it to the last digit, and who takes nothing at any price is asked for none."""
+    if point.cap == newton.ceiling:
+        cap = core.lost_load
+    else:
+        cap = core.retail if point.cap == newton.retail else newton.base + point.cap
     price = np.where(point.price == point.cap, cap, newton.base + point.price)
     return np.maximum(price, 0.0)
 
@@ -280,13 +297,15 @@ def _result(
 ) -> PairsClearing:
     sums = outcome.trades
     bought = sums.bought + outcome.from_grid
-    for array in (price, reserve, bought, *sums, outcome.from_grid, outcome.to_grid):
+    unserved = np.maximum(book.core.least - bought, 0.0)
+    for array in (price, reserve, bought, unserved, *sums, outcome.from_grid, outcome.to_grid):
         array.setflags(write=False)
     return PairsClearing(
         buyer_price=price,
         reserve_price=reserve,
         bought_kwh=bought,
         from_grid_kwh=outcome.from_grid,
+        unserved_kwh=unserved,
         sold_kwh=sums.sold,
         to_grid_kwh=outcome.to_grid,
         income=sums.income,

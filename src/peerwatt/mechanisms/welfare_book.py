@@ -12,7 +12,8 @@ matrix of further factors per pair stays in it. `Core` is the problem so restate
     s.t. D_i = sum_j r_ij e_ij + g_i in [lo_i, hi_i],   sum_i e_ij + h_j <= M_j,
          sum_i g_i <= import room,   sum_j h_j <= export room,   all >= 0,
 
-where g is bought from the grid at R and h sold to it at F, per kWh at the bus.
+where g is bought from the grid at R and h sold to it at F, per kWh at the bus. With a value of
+lost load L the minima are soft: D_i may be less than lo_i, and welfare gains L min(D_i, lo_i).
 """
 
 from __future__ import annotations
@@ -149,6 +150,13 @@ class Core:
     export_room: float = 0.0
     factors: FloatArray | None = None
     """(buyers, sellers) r_ij where efficiency is not of rank one."""
+    lost_load: float = np.inf
+    """L, at least every buyer's marginal value beyond its minimum; infinite for hard minima."""
+
+    @property
+    def soft(self) -> bool:
+        """Whether minima may be missed, at the price of lost load."""
+        return bool(self.lost_load < np.inf)
 
     def value_slope(self, bought: FloatArray) -> FloatArray:
         """(buyers,) marginal value per kWh at the bus."""
@@ -175,8 +183,9 @@ def core_of(
     grid: GridTerms | None,
     grid_efficiency: float,
     pair_efficiency: FloatArray | None,
+    lost_load: float | None = None,
 ) -> Core:
-    """Restate a book at the bus; raises `BookError`."""
+    """Restate a book at the bus; raises `BookError`. A grid dearer than lost load sells nothing."""
     shape = len(buyers.weight), len(sellers.maximum_kwh)
     if shape == (0, 0):
         raise EmptyBookError("the book has neither buyers nor sellers")
@@ -193,14 +202,17 @@ def core_of(
     )
     if not (np.isfinite(grid_efficiency) and 0 < grid_efficiency <= 1):
         raise RangeError(f"grid_efficiency must lie in (0, 1], not {grid_efficiency}")
+    if lost_load is not None:
+        core.lost_load = _lost_load(core, lost_load)
     if grid is None:
         return core
     # Headroom above all that could pass keeps an endless limit finite and never binding.
     core.cost = core.cost + grid.local_fee
-    core.import_room = min(grid.import_limit_kwh * grid_efficiency, 1.0 + 2 * core.most.sum())
     core.export_room = min(grid.export_limit_kwh / grid_efficiency, 1.0 + 2 * core.room.sum())
-    if core.import_room > 0:
-        core.retail = grid.retail / grid_efficiency
+    retail = grid.retail / grid_efficiency
+    if grid.import_limit_kwh > 0 and retail <= core.lost_load:
+        core.retail = retail
+        core.import_room = min(grid.import_limit_kwh * grid_efficiency, 1.0 + 2 * core.most.sum())
     if core.export_room > 0:
         core.feed_in = grid.feed_in * grid_efficiency + grid.local_fee
     return core
@@ -219,6 +231,21 @@ def prices_of(values: FloatArray, name: str, count: int) -> FloatArray:
 
 _EACH_HAS_ITS_OWN = ("weight", "minimum_kwh", "maximum_kwh")
 """Fields for which one number for all would rather be a slip."""
+
+
+def _lost_load(core: Core, value: float) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise RangeError(f"lost_load must be a number above zero, not {value}")
+    # A value worked out from the weight may be off in the last digits.
+    above = core.weight > value * core.knee * (1 + 1e-12)
+    if above.any():
+        row = int(np.flatnonzero(above)[0])
+        worth = core.weight[row] / core.knee[row]
+        raise RangeError(
+            f"lost_load {value:.9g} is below the marginal value {worth:.9g} per kWh at the bus"
+            f" that a buyer has at its minimum (row {row})"
+        )
+    return float(value)
 
 
 def _factors(matrix: FloatArray, shape: tuple[int, int]) -> FloatArray:

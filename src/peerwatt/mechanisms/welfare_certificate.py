@@ -16,6 +16,7 @@ p_i: with V' the marginal value of what it has and r = p / V',
     B_i = min( w (r - 1)^2 / (2 min(r, 1)),  (V' - p)_+ (most - D) + (p - V')_+ (D - least) ),
 
 the first because r - 1 - ln r <= (r - 1)^2 / (2 min(r, 1)), the second because V is concave.
+Where minima are soft, worth L per kWh, a buyer at p <= L also loses (L - p) (least - D)_+.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def certify(
 
     `wanted` (buyers,) is what they would take in all: those at the grid's price fetch from it
     what sellers leave open, as far as its room goes. Where that or the prices break a limit of
-    the book, the certificate says by how much, and its gap bounds nothing.
+    the book, the certificate says by how much, and its gap bounds nothing. Soft minima are no
+    limits: what the grid's room leaves of them is unserved, in equal shares.
     """
     reserve = np.maximum(reserve, core.cost)
     trades = sums(price, reserve)
@@ -109,13 +111,20 @@ def certify(
     )
     # Half of what lies between the prices of a pair is its quadratic cost.
     quadratic = float(price @ trades.bought - reserve @ trades.sold) / 2
-    utility = float(core.weight @ np.log1p((bought - core.least) / core.knee))
-    welfare = utility - quadratic - float(core.cost @ trades.sold)
+    welfare = _utility(core, bought) - quadratic - float(core.cost @ trades.sold)
     if fetched.total > 0:
         welfare -= core.retail * fetched.total
     if handed.total > 0:
         welfare += float((core.feed_in - core.cost) @ handed.energy)
     return Outcome(trades, fetched.energy, handed.energy, welfare, certificate)
+
+
+def _utility(core: Core, bought: FloatArray) -> float:
+    extra = bought - core.least
+    if not core.soft:
+        return float(core.weight @ np.log1p(extra / core.knee))
+    met = core.lost_load * float(np.add.reduce(np.minimum(bought, core.least)))
+    return met + float(core.weight @ np.log1p(np.maximum(extra, 0.0) / core.knee))
 
 
 def concave_gap(
@@ -135,6 +144,13 @@ def concave_gap(
 
 
 def _buyers_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:
+    if not core.soft:
+        return _curve_gap(core, price, bought)
+    missing = np.maximum(core.least - bought, 0.0)
+    return _curve_gap(core, price, bought + missing) + (core.lost_load - price) * missing
+
+
+def _curve_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:
     return concave_gap(
         price, core.value_slope(bought), core.weight, bought - core.least, core.most - bought
     )
@@ -187,7 +203,8 @@ def _within(amounts: FloatArray, room: float) -> tuple[FloatArray, float]:
 def _violation(core: Core, bought: FloatArray, left: FloatArray) -> float:
     worst = [0.0]
     if len(bought):
-        worst.append(float(np.maximum.reduce(core.least - bought)))
+        if not core.soft:
+            worst.append(float(np.maximum.reduce(core.least - bought)))
         worst.append(float(np.maximum.reduce(bought - core.most)))
     if len(left):
         worst.append(-float(np.minimum.reduce(left)))

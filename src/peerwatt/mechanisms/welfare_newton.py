@@ -141,8 +141,10 @@ class Newton(Generic[SalesT]):
         if len(span):
             self.scale += 1e-3 * float(np.add.reduce(self.scale)) / len(span) or 1.0
             self.lowest = float(np.maximum.reduce(self.takes_all))
-        self.retail = core.retail - base
-        self.has_grid = bool(core.retail < np.inf)
+        # The grid's price moves between these two; at lost load, demand beyond its room is shed.
+        self.retail = min(core.retail, core.lost_load) - base
+        self.ceiling = core.lost_load - base
+        self.has_grid = bool(self.retail < np.inf)
         self.enough = rounding(core) / 10
         self.iterations = 0
 
@@ -214,9 +216,19 @@ class Newton(Generic[SalesT]):
         error = 0.0
         if len(unmet):
             error = float(np.maximum.reduce(np.abs(unmet) / self.scale))
-        if self.has_grid and (beyond > 0 or cap > self.retail):
+        if self._unbalanced(cap, beyond):
             error = max(error, abs(beyond) / core.import_room)
         return Point(price, cap, sales, excess, curvature, held, beyond, error)
+
+    def _unbalanced(self, cap: float, beyond: float) -> bool:
+        """Whether the grid's price still has somewhere to go."""
+        return (beyond > 0 and cap < self.ceiling) or (beyond < 0 and cap > self.retail)
+
+    def _possible(self, cap: float, rise: float) -> float:
+        """How the grid's price starts to move: not beyond the bound that it may be at."""
+        if cap <= self.retail:
+            rise = max(rise, 0.0)
+        return min(rise, 0.0) if cap >= self.ceiling else rise
 
     def _next(self, here: Point[SalesT], best: float) -> Point[SalesT]:
         path = self._newton_path(here)
@@ -229,12 +241,12 @@ class Newton(Generic[SalesT]):
         return self._search(path, best)
 
     def _newton_path(self, here: Point[SalesT]) -> _Path[SalesT]:
-        limited = here.beyond > 0 or here.cap > self.retail
-        lift = here.beyond if limited and self.has_grid else None
+        inside = self.retail < here.cap < self.ceiling
+        lift = here.beyond if inside or self._unbalanced(here.cap, here.beyond) else None
         step, rise = self._step(here, lift), 0.0
         if here.held is not None:
             rise = float(step[here.held][0])
-            if here.cap <= self.retail and rise < 0:
+            if rise != self._possible(here.cap, rise):
                 step, rise = self._step(here, None), 0.0
         elif lift is not None and len(step):
             rise = self.retail - here.cap
@@ -265,7 +277,9 @@ class Newton(Generic[SalesT]):
         price = here.price + share * path.step
         if not self.has_grid:
             return self.at(price, here.cap)
-        cap = max(self.retail, here.cap + share * path.rise) if path.rise else here.cap
+        cap = here.cap
+        if path.rise:
+            cap = min(max(self.retail, cap + share * path.rise), self.ceiling)
         # Prices that rounding alone keeps from the cap are at it.
         price = np.where(price >= cap - 1e-15 * self.base, cap, price)
         if here.held is not None:
@@ -277,8 +291,7 @@ class Newton(Generic[SalesT]):
         here, step, rise = path.here, path.step, path.rise
         if not self.has_grid:
             return -float(here.excess @ step)
-        if here.cap <= self.retail:
-            rise = max(rise, 0.0)
+        rise = self._possible(here.cap, rise)
         step = np.where(here.price >= here.cap, np.minimum(step, rise), step)
         return rise * self.core.import_room - float(here.excess @ step)
 
@@ -320,10 +333,10 @@ def common_price(core: Core) -> float:
     """Roughly the one price at which buyers want what sellers and grid would send at it."""
     if not len(core.weight):
         return min(1.0, core.retail)
-    alone = _clearing_price(core, 0.0)
-    return (
-        alone if alone <= core.retail else max(core.retail, _clearing_price(core, core.import_room))
-    )
+    price = _clearing_price(core, 0.0)
+    if price > core.retail:
+        price = max(core.retail, _clearing_price(core, core.import_room))
+    return min(price, core.lost_load)
 
 
 def _clearing_price(core: Core, imported: float) -> float:
@@ -339,7 +352,7 @@ def _clearing_price(core: Core, imported: float) -> float:
     slope = len(core.weight) * core.pair_slope
     supply = float(np.add.reduce(core.room)) + imported
     if supply <= least:
-        return float(np.maximum.reduce(takes_least))
+        return core.lost_load if core.soft else float(np.maximum.reduce(takes_least))
     price = float(np.add.reduce(core.weight)) / (supply - least + knee)
     below, above = 0.0, np.inf
     for _ in range(40):
