@@ -1,20 +1,18 @@
-"""The ledger's genesis inside the engine's: canonical bytes, as base64 under one name.
+"""The ledger's genesis inside the engine's: canonical bytes, as hexadecimal digits under one name.
 
 Knows the records' genesis and the shape of the engine's genesis document.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from pathlib import Path
 from typing import Any
 
-from peerwatt.records.codec import CodecError, decode
+from peerwatt.records.codec import decode
 from peerwatt.records.members import Genesis
 
-FIELD = "peerwatt_genesis"
+FIELD = "genesis"
 FILE = Path("config", "genesis.json")
 
 
@@ -24,7 +22,7 @@ class GenesisError(ValueError):
 
 def app_state(genesis: bytes) -> dict[str, str]:
     """What stands under `app_state` in the engine's genesis document."""
-    return {FIELD: base64.b64encode(genesis).decode()}
+    return {FIELD: genesis.hex()}
 
 
 def read_app_state(data: bytes) -> bytes:
@@ -76,8 +74,8 @@ def _ledger_genesis(state: Any) -> bytes:
     if not isinstance(text, str):
         raise GenesisError(f"app_state: has no '{FIELD}'")
     try:
-        genesis = base64.b64decode(text, validate=True)
+        genesis = bytes.fromhex(text)
         decode(genesis, Genesis)
-    except (binascii.Error, CodecError) as error:
+    except ValueError as error:
         raise GenesisError(f"app_state.{FIELD}: {error}") from None
     return genesis

@@ -19,7 +19,7 @@ from peerwatt.hosts.host import Ledger
 from peerwatt.hosts.store import Store
 
 STORE = Path("data", "peerwatt.db")
-SOCKET = "peerwatt.sock"
+SOCKET = "app.sock"
 
 logger = logging.getLogger(__name__)
 
