@@ -113,6 +113,7 @@ class Hub:
             "levy_ucoin_per_kwh": 5_000,
             "lost_load_ucoin_per_kwh": 500_000,
             "shortfall_penalty_ucoin_per_kwh": 20_000,
+            "failed_clearing_penalty_ucoin": 1_000_000,
         }
         site: dict[str, Any] = {
             "site": SITE,

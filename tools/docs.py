@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from peerwatt.contracts import ledger, rounds
+from peerwatt.contracts import ledger, life
 from peerwatt.contracts.state import TABLES
 from peerwatt.records import market, readings
 from peerwatt.records.market import RoundStatus
@@ -40,10 +40,14 @@ class Contracts:
 
     def __init__(self) -> None:
         self.functions: dict[tuple[str, str], ast.FunctionDef] = {}
+        self.imported: dict[tuple[str, str], str] = {}
         for path in sorted(CONTRACTS.glob("*.py")):
             for node in ast.parse(path.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.FunctionDef):
                     self.functions[path.stem, node.name] = node
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    for name in node.names:
+                        self.imported[path.stem, name.name] = node.module.rpartition(".")[2]
 
     def refusals(self, module: str, name: str) -> Found:
         """What a function refuses, and what the functions that it calls do, in source order."""
@@ -62,9 +66,10 @@ class Contracts:
         if isinstance(node, ast.Compare):
             return  # a refusal that is looked at, not given
         if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name) and node.func.id == "Refusal":
-                reason, field = node.args
-                yield ast.unparse(reason).removeprefix("Reason."), _constant(field)
+            if isinstance(node.func, ast.Name) and node.func.id in ("Refusal", "Flaw"):
+                reason, field = node.args[:2]
+                if ast.unparse(reason).startswith("Reason."):
+                    yield ast.unparse(reason).removeprefix("Reason."), _constant(field)
                 return
             called = self._called(module, node.func)
             if called is not None:
@@ -75,7 +80,7 @@ class Contracts:
     def _called(self, module: str, function: ast.expr) -> tuple[str, str] | None:
         match function:
             case ast.Name(id=name):
-                at = (module, name)
+                at = (self.imported.get((module, name), module), name)
             case ast.Attribute(value=ast.Name(id=other), attr=name):
                 at = (other, name)
             case _:
@@ -127,8 +132,9 @@ def reasons() -> str:
         "Why the ledger refuses. A refusal is a receipt with a number and the field that is to",
         "blame; it changes nothing but, in a block, its sender's nonce. Numbers are never reused.",
         "The hundreds tell what was at fault: 1 the envelope or the sender, 2 what the message",
-        "names, 3 that it was done before, 4 its values, time or money, 5 a reading, 6 the clock;",
-        "7 is why a round is void.",
+        "names, 3 that it was done before, 4 its values, time or money, 5 a reading, 6 the clock,",
+        "8 a proposed clearing that proves nothing, for which its sender also pays the tariff's",
+        "penalty; 7 is why a round is void.",
         "",
         "| Number | Name | In words | Fields |",
         "|---:|---|---|---|",
@@ -253,8 +259,8 @@ def life_cycle() -> str:
         "```mermaid",
         "stateDiagram-v2",
         "    [*] --> OPEN: OpenRound",
-        *(f"    {move.before.name} --> {move.after.name}: {move.trigger}" for move in rounds.LIFE),
-        *(f"    {status.name} --> [*]" for status in rounds.FINAL),
+        *(f"    {move.before.name} --> {move.after.name}: {move.trigger}" for move in life.LIFE),
+        *(f"    {status.name} --> [*]" for status in life.FINAL),
         "```",
         "",
         "| Status | Number | Meaning |",
@@ -266,7 +272,8 @@ def life_cycle() -> str:
 
 MEANING = {
     RoundStatus.OPEN: "Orders come and go.",
-    RoundStatus.CLOSED: "The book is sealed; passed through within one block.",
+    RoundStatus.CLOSED: "The book is sealed; what the ledger clears itself is cleared at once.",
+    RoundStatus.PROPOSED: "A member's prices prove a clearing; a better one may still come.",
     RoundStatus.CLEARED: "Awards stand, prices are fixed, holds have shrunk to what can be lost.",
     RoundStatus.DELIVERED: "The slot is over; readings are awaited.",
     RoundStatus.SETTLED: "Money has moved; a driver may still object.",

@@ -1,7 +1,8 @@
 """Whole units, their bounds, and the only rounding of money.
 
 Knows numbers alone. Energy is whole watt-hours, power whole watts, money whole
-micro-coin (1 coin = 1,000,000 ucoin), time whole unix seconds.
+micro-coin (1 coin = 1,000,000 ucoin), time whole unix seconds. Only the prices by which a
+clearing is proved are finer: pico-coin per kWh (1 ucoin = 1,000,000 pcoin).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta
 
 UCOIN_PER_COIN = 1_000_000
+PCOIN_PER_UCOIN = 1_000_000
 WH_PER_KWH = 1_000
 S_PER_H = 3_600
 PPM = 1_000_000
@@ -26,6 +28,7 @@ UNLIMITED_W = MAX_POWER_W
 EnergyWh = Annotated[int, Meta(ge=0, le=MAX_ENERGY_WH)]
 PowerW = Annotated[int, Meta(ge=0, le=MAX_POWER_W)]
 PriceUcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
+PricePcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH * PCOIN_PER_UCOIN)]
 SlopeUcoinPerKwh2 = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
 Ucoin = Annotated[int, Meta(ge=0, le=MAX_UCOIN)]
 TimeS = Annotated[int, Meta(ge=0, le=MAX_TIME_S)]

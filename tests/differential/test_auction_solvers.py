@@ -33,6 +33,7 @@ def random_book(seed: int, mechanism: Mechanism) -> Book:
         price_rule=PriceRule.MARGINAL, retail_ucoin_per_kwh=retail, feed_in_ucoin_per_kwh=feed_in,
         network_fee_ucoin_per_kwh=fee, platform_fee_ucoin_per_kwh=0, levy_ucoin_per_kwh=0,
         lost_load_ucoin_per_kwh=LOST_LOAD, shortfall_penalty_ucoin_per_kwh=0,
+    failed_clearing_penalty_ucoin=1_000_000,
     )  # fmt: skip
     buys, sells = [], []
     for number in range(draw.randint(0, 12)):

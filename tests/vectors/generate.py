@@ -14,6 +14,7 @@ import cases_accounts
 import cases_blocks
 import cases_envelope
 import cases_orders
+import cases_proposals
 import cases_sites
 from book import Book
 from vector import to_json
@@ -24,6 +25,7 @@ FILES: dict[str, ModuleType] = {
     "accounts.json": cases_accounts,
     "sites.json": cases_sites,
     "orders.json": cases_orders,
+    "proposals.json": cases_proposals,
     "blocks.json": cases_blocks,
 }
 

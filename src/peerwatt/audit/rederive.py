@@ -5,11 +5,21 @@ Knows the contracts' arithmetic and the sealed trees; not the state that the led
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from peerwatt.contracts.auction import Book, clear
-from peerwatt.contracts.clearing import award, price
+from peerwatt.contracts.auction import Book
+from peerwatt.contracts.clearing import (
+    Cleared,
+    award,
+    book_of,
+    clear_book,
+    clear_pairs,
+    grid_alone,
+)
+from peerwatt.contracts.pairs import Flaw
 from peerwatt.contracts.settlement import settle
+from peerwatt.contracts.state import InvariantError
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.codec import decode, encode
 from peerwatt.records.market import Award, BuyOrder, Order, Round, SellOrder
@@ -52,17 +62,25 @@ def _awards(chain: Replica, key: bytes, each: Round) -> list[Award]:
         decode(data, Order)  # type: ignore[arg-type]
         for _, data in chain.sealed("orders", key)
     ]
-    dropped = each.clearing is not None and each.clearing.sellers_dropped
-    book = Book(
-        mechanism=each.mechanism,
-        buys=[order for order in orders if isinstance(order, BuyOrder)],
-        sells=[o for o in orders if isinstance(o, SellOrder) and not dropped],
-        prices=each.prices,
-        import_limit_wh=each.import_limit_wh,
-        export_limit_wh=0 if dropped else each.export_limit_wh,
-    )
-    outcome = clear(book)
-    return award(book, outcome, price(book, outcome))
+    book = book_of(each, orders)
+    assert each.clearing is not None
+    if each.clearing.sellers_dropped:
+        cleared = grid_alone(book)
+    elif each.proposed is not None:
+        cleared = _proved(chain, key, book, orders)
+    else:
+        cleared = clear_book(book)
+    return award(cleared.book, cleared.outcome, cleared.pricing)
+
+
+def _proved(
+    chain: Replica, key: bytes, book: Book, orders: Sequence[BuyOrder | SellOrder]
+) -> Cleared:
+    prices = [int.from_bytes(data, "big") for _, data in chain.sealed("prices", key)]
+    found = clear_pairs(book, orders, prices)
+    if isinstance(found, Flaw):
+        raise InvariantError(f"the sealed prices of a round prove nothing: {found.reason.name}")
+    return found
 
 
 def _settlements_root(chain: Replica, key: bytes, each: Round) -> bytes:

@@ -1,6 +1,6 @@
 """Coins: accounts, holds, the pot, minting against deposits, withdrawing, transfers.
 
-Knows state and records. Money moves only through the five functions at the top,
+Knows state and records. Money moves only through the functions at the top,
 none of which can make an account go below zero.
 """
 
@@ -70,6 +70,12 @@ def _change(state: State, key: bytes, free_ucoin: int, held_ucoin: int) -> None:
     state.put(ACCOUNTS, key, replace(account, free_ucoin=free, held_ucoin=held))
 
 
+def move(state: State, payer: bytes, payee: bytes, amount_ucoin: int) -> None:
+    """Free coins go from one account to another."""
+    spend(state, payer, amount_ucoin)
+    credit(state, payee, amount_ucoin)
+
+
 def open_wallet(state: State, context: BlockContext, message: OpenWallet) -> Refusal | None:
     """A new key, whose empty account the ledger has just made, becomes a wallet; never a member's,
     as wallets and members are kept apart."""
@@ -136,6 +142,5 @@ def transfer(state: State, context: BlockContext, message: Transfer) -> Refusal 
     if message.amount_ucoin > account_of(state, message.signer).free_ucoin:
         return Refusal(Reason.UNFUNDED, "amount_ucoin")
     # --- checked; from here on only writes ---
-    spend(state, message.signer, message.amount_ucoin)
-    credit(state, message.to, message.amount_ucoin)
+    move(state, message.signer, message.to, message.amount_ucoin)
     return None

@@ -1,75 +1,153 @@
-"""A closed book becomes awards: energy from the auction, prices from the tariff's price rule.
+"""A frozen book becomes awards: cleared by the ledger itself, or by prices that prove a clearing.
 
-Knows state and the auction. Holds shrink to what each award can still cost.
+Knows state, the auction and the proofs. Holds shrink to what each award can still cost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from peerwatt.contracts.accounts import account_of, hold, release
 from peerwatt.contracts.auction import Book, Outcome, clear
+from peerwatt.contracts.certificates import one_price_gap_ucoin
+from peerwatt.contracts.pairs import Flaw, certify, split_prices
 from peerwatt.contracts.sites import site_of
-from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, State
+from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, InvariantError, State
 from peerwatt.records.codec import encode
 from peerwatt.records.market import (
+    NO_HASH,
     Award,
     BuyOrder,
     Clearing,
+    Mechanism,
     PriceRule,
     Prices,
     Round,
     SellOrder,
     Side,
 )
-from peerwatt.units import cost_ceil_ucoin
+from peerwatt.units import WH_PER_KWH, cost_ceil_ucoin
 
 
 class Pricing(NamedTuple):
-    """What buyers pay and each seller of the book is paid, in ucoin/kWh."""
+    """What each buyer of the book pays and each seller is paid, in ucoin/kWh; the most that one
+    pays."""
 
-    buyer_price: int
+    buyer_prices: list[int]
     seller_prices: list[int]
+    buyer_price: int
 
 
-def clear_round(state: State, round_id: bytes, market_round: Round) -> Round:
-    """Clear a closed round's book; awards are written and sealed, orders are gone."""
-    book = _book(state, round_id, market_round)
-    supplier = site_of(state, market_round.site).supplier
-    free_ucoin = account_of(state, supplier).free_ucoin
+class Cleared(NamedTuple):
+    """A book with its outcome and prices, and the proof's figures."""
+
+    book: Book
+    outcome: Outcome
+    pricing: Pricing
+    gap_ucoin: int
+    traded_ucoin: int
+
+
+def clear_book(book: Book) -> Cleared:
+    """What the ledger finds by itself: one price for all."""
     outcome = clear(book)
-    supplier_held = _surplus_cost(outcome, market_round.prices)
-    dropped = supplier_held > free_ucoin
-    if dropped:
-        book = book._replace(sells=[], export_limit_wh=0)
-        outcome = clear(book)
-        supplier_held = 0
+    value = outcome.price_ucoin_per_kwh * sum(outcome.bought_wh)
+    gap_ucoin = one_price_gap_ucoin(book, outcome)
+    return Cleared(book, outcome, price(book, outcome), gap_ucoin, value // WH_PER_KWH)
+
+
+def grid_alone(book: Book) -> Cleared:
+    """Buyers against the grid, at retail, minima first: what is left where nobody's energy can be
+    sold."""
+    prices = replace(book.prices, price_rule=PriceRule.MIDPOINT)
+    alone = book._replace(mechanism=Mechanism.WELFARE, sells=[], prices=prices, export_limit_wh=0)
+    return clear_book(alone)
+
+
+def clear_pairs(
+    book: Book, orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int]
+) -> Cleared | Flaw:
+    """The clearing that these prices, one per order, prove; or what is wrong with them."""
+    found = certify(book, split_prices(orders, prices))
+    if isinstance(found, Flaw):
+        return found
+    outcome = Outcome(
+        price_ucoin_per_kwh=found.grid_price,
+        bought_wh=found.bought_wh,
+        sold_wh=found.sold_wh,
+        import_wh=found.import_wh,
+        export_wh=found.export_wh,
+    )
+    paying = [p for p, e in zip(found.buyer_prices, found.bought_wh, strict=True) if e]
+    pricing = Pricing(found.buyer_prices, found.seller_prices, max(paying, default=0))
+    return Cleared(book, outcome, pricing, found.gap_ucoin, found.traded_ucoin)
+
+
+def clear_round(
+    state: State, round_id: bytes, market_round: Round, prices: Sequence[int] = ()
+) -> Round:
+    """Clear a frozen book: by the prices of the proposal that won, or by the ledger alone; awards
+    are written and sealed, orders are gone."""
+    orders = [order for _, order in state.items(ORDERS, round_id)]
+    book = book_of(market_round, orders)
+    supplier = site_of(state, market_round.site).supplier
+    cleared = _cleared(market_round, book, orders, prices)
+    supplier_held = _surplus_cost(cleared.outcome, market_round.prices)
+    backed = supplier_held <= account_of(state, supplier).free_ucoin
+    if not backed:
+        cleared, supplier_held = grid_alone(book), 0
+    dropped = cleared.book is not book
+    proposed = None if dropped else market_round.proposed
+    prices_root = NO_HASH
+    if proposed is not None:
+        listed = [
+            (order.order_id, price.to_bytes(8, "big"))
+            for order, price in zip(orders, prices, strict=True)
+        ]
+        prices_root = state.seal("prices", round_id, listed)
     hold(state, supplier, supplier_held)
-    pricing = price(book, outcome)
-    awards = award(book, outcome, pricing)
+    awards = award(cleared.book, cleared.outcome, cleared.pricing)
     _write(state, round_id, awards)
     root = state.seal("awards", round_id, [(each.order_id, encode(each)) for each in awards])
     return replace(
         market_round,
+        prices_root=prices_root,
         awaited_readings=len(awards) + 1,
         awards_root=root,
         clearing=Clearing(
-            price_ucoin_per_kwh=outcome.price_ucoin_per_kwh,
-            buyer_price_ucoin_per_kwh=pricing.buyer_price,
-            bought_wh=sum(outcome.bought_wh),
-            sold_wh=sum(outcome.sold_wh),
-            import_wh=outcome.import_wh,
-            export_wh=outcome.export_wh,
+            price_ucoin_per_kwh=cleared.outcome.price_ucoin_per_kwh,
+            buyer_price_ucoin_per_kwh=cleared.pricing.buyer_price,
+            bought_wh=sum(cleared.outcome.bought_wh),
+            sold_wh=sum(cleared.outcome.sold_wh),
+            import_wh=cleared.outcome.import_wh,
+            export_wh=cleared.outcome.export_wh,
             supplier_held_ucoin=supplier_held,
             sellers_dropped=dropped,
+            proposer=b"" if proposed is None else proposed.proposer,
+            gap_ucoin=cleared.gap_ucoin,
+            traded_ucoin=cleared.traded_ucoin,
         ),
     )
 
 
-def _book(state: State, round_id: bytes, market_round: Round) -> Book:
-    orders = [order for _, order in state.items(ORDERS, round_id)]
+def _cleared(
+    market_round: Round, book: Book, orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int]
+) -> Cleared:
+    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+        return clear_book(book)
+    if market_round.proposed is None:
+        return grid_alone(book)
+    found = clear_pairs(book, orders, prices)
+    if isinstance(found, Flaw):
+        raise InvariantError(f"a proved clearing proves nothing any more: {found.reason.name}")
+    return found
+
+
+def book_of(market_round: Round, orders: Sequence[BuyOrder | SellOrder]) -> Book:
+    """The book of a round from its frozen orders."""
     return Book(
         mechanism=market_round.mechanism,
         buys=[order for order in orders if isinstance(order, BuyOrder)],
@@ -96,7 +174,7 @@ def price(book: Book, outcome: Outcome) -> Pricing:
     seller_price = max(outcome.price_ucoin_per_kwh - fee, 0)
     sold, bought = sum(outcome.sold_wh), sum(outcome.bought_wh)
     if book.prices.price_rule == PriceRule.MARGINAL or bought == 0:
-        return Pricing(outcome.price_ucoin_per_kwh, [seller_price] * len(book.sells))
+        return _one_price(book, outcome.price_ucoin_per_kwh, [seller_price] * len(book.sells))
     local = sold - outcome.export_wh
     midpoints = [(order.ask_ucoin_per_kwh + seller_price) // 2 for order in book.sells]
     blends = [
@@ -109,7 +187,11 @@ def price(book: Book, outcome: Outcome) -> Pricing:
         - book.prices.feed_in_ucoin_per_kwh * outcome.export_wh
     )
     buyer_price = -(-(sellers_cost + fee * local + grid_cost) // bought)
-    return Pricing(max(buyer_price, 0), blends)
+    return _one_price(book, max(buyer_price, 0), blends)
+
+
+def _one_price(book: Book, buyer_price: int, seller_prices: list[int]) -> Pricing:
+    return Pricing([buyer_price] * len(book.buys), seller_prices, buyer_price)
 
 
 def award(book: Book, outcome: Outcome, pricing: Pricing) -> list[Award]:
@@ -117,8 +199,10 @@ def award(book: Book, outcome: Outcome, pricing: Pricing) -> list[Award]:
     replacement = max(book.prices.retail_ucoin_per_kwh, pricing.buyer_price)
     penalty = book.prices.shortfall_penalty_ucoin_per_kwh
     awards = [
-        _award(order, Side.BUY, energy_wh, pricing.buyer_price, pricing.buyer_price)
-        for order, energy_wh in zip(book.buys, outcome.bought_wh, strict=True)
+        _award(order, Side.BUY, energy_wh, price_paid, price_paid)
+        for order, energy_wh, price_paid in zip(
+            book.buys, outcome.bought_wh, pricing.buyer_prices, strict=True
+        )
     ]
     sells = zip(book.sells, outcome.sold_wh, pricing.seller_prices, strict=True)
     for order, energy_wh, price_paid in sells:

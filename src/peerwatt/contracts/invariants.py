@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peerwatt.contracts.rounds import FINAL
+from peerwatt.contracts.life import FINAL
 from peerwatt.contracts.state import (
     ACCOUNTS,
     AGENDA,

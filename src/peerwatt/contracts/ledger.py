@@ -2,7 +2,8 @@
 
 Knows every contract; hosts know this module alone. A transaction is checked for size, encoding,
 chain, signature, signer, nonce, validity and cosignature, then by its own contract. In a block, a
-valid signature and nonce consume the nonce even where the message is then refused.
+valid signature and nonce consume the nonce even where the message is then refused; some refusals
+cost a fine.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from peerwatt.contracts import accounts, delivery, disputes, members, orders, rounds, sites
+from peerwatt.contracts import (
+    accounts,
+    delivery,
+    disputes,
+    members,
+    orders,
+    proposals,
+    rounds,
+    sites,
+)
 from peerwatt.contracts.state import (
     ACCOUNTS,
     MEMBERS,
@@ -41,6 +51,7 @@ from peerwatt.records.transactions import (
     PlaceBuyOrder,
     PlaceSellOrder,
     ProposeChange,
+    ProposeClearing,
     PublishLimits,
     PublishTariff,
     RegisterPort,
@@ -157,7 +168,7 @@ def apply_block(state: State, context: BlockContext, transactions: Sequence[byte
 
 def _execute(state: State, context: BlockContext, data: bytes, admission: bool) -> Receipt:
     refusal = _run(state, context, data, admission)
-    reason, field = refusal if refusal is not None else (Reason.OK, "")
+    reason, field = (refusal.reason, refusal.field) if refusal is not None else (Reason.OK, "")
     return Receipt(transaction_id=digest(data), reason=int(reason), field=field)
 
 
@@ -177,6 +188,8 @@ def _run(state: State, context: BlockContext, data: bytes, admission: bool) -> R
         state.delete(ACCOUNTS, message.signer)
     elif refusal is not None and admission:
         state.put(ACCOUNTS, message.signer, account)
+    elif refusal is not None:
+        accounts.move(state, message.signer, POT, refusal.fine_ucoin)
     return refusal
 
 
@@ -286,6 +299,8 @@ def _dispatch(
             return disputes.open_dispute(state, context, message)
         case ResolveDispute():
             return disputes.resolve_dispute(state, context, message)
+        case ProposeClearing():
+            return proposals.propose_clearing(state, context, message)
         case Tick():
             return _tick(state, context, message)
         case _:

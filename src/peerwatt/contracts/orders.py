@@ -20,7 +20,15 @@ from peerwatt.contracts.state import (
     port_key,
 )
 from peerwatt.records.codec import digest, encode
-from peerwatt.records.market import BuyOrder, Order, Prices, Round, RoundStatus, SellOrder
+from peerwatt.records.market import (
+    BuyOrder,
+    Mechanism,
+    Order,
+    Prices,
+    Round,
+    RoundStatus,
+    SellOrder,
+)
 from peerwatt.records.members import Port
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import CancelOrder, PlaceBuyOrder, PlaceSellOrder
@@ -80,6 +88,8 @@ def place_sell_order(
         return Refusal(Reason.OVER_LIMIT, "max_wh")
     if message.ask_ucoin_per_kwh > market_round.prices.lost_load_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "ask_ucoin_per_kwh")
+    if message.slope_ucoin_per_kwh2 == 0 and market_round.mechanism == Mechanism.WELFARE_PAIRS:
+        return Refusal(Reason.OUT_OF_RANGE, "slope_ucoin_per_kwh2")
     held_ucoin = cost_ceil_ucoin(message.max_wh, _worst_shortfall(market_round.prices))
     if held_ucoin > account_of(state, message.signer).free_ucoin:
         return Refusal(Reason.UNFUNDED, "max_wh")

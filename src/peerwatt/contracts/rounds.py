@@ -1,4 +1,4 @@
-"""The life of a round: opened by the site's operator, then moved on by time alone, along `LIFE`.
+"""Rounds: opened by the site's operator, then moved on by time alone, along `life.LIFE`.
 
 Knows state and every step's contract. What is due stands in the agenda; a block does a bounded
 amount of it, and the agenda is the cursor from which the next block goes on.
@@ -7,14 +7,15 @@ amount of it, and the agenda is the cursor from which the next block goes on.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from peerwatt.contracts.clearing import clear_round
 from peerwatt.contracts.disputes import window_end_s
+from peerwatt.contracts.life import FINAL, moved
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.payouts import settle_round
+from peerwatt.contracts.proposals import winning_prices
 from peerwatt.contracts.sites import MAX_AHEAD_S, prices_at
 from peerwatt.contracts.state import (
     AGENDA,
@@ -32,30 +33,11 @@ from peerwatt.contracts.state import (
     must,
 )
 from peerwatt.records.codec import encode
-from peerwatt.records.market import NO_HASH, Round, RoundStatus, Tariff, round_key
+from peerwatt.records.market import NO_HASH, Mechanism, Round, RoundStatus, Tariff, round_key
 from peerwatt.records.members import Role, Site
 from peerwatt.records.receipts import BlockContext, Event, Reason
 from peerwatt.records.transactions import OpenRound
 from peerwatt.units import energy_floor_wh
-
-
-class Move(NamedTuple):
-    """A step that a round may take, and what brings it about."""
-
-    before: RoundStatus
-    trigger: str
-    after: RoundStatus
-
-
-LIFE = (
-    Move(RoundStatus.OPEN, "gate_s", RoundStatus.CLOSED),
-    Move(RoundStatus.CLOSED, "at once, with orders", RoundStatus.CLEARED),
-    Move(RoundStatus.CLOSED, "at once, without orders", RoundStatus.VOID),
-    Move(RoundStatus.CLEARED, "slot_end_s", RoundStatus.DELIVERED),
-    Move(RoundStatus.DELIVERED, "all readings in, or settle_by_s", RoundStatus.SETTLED),
-    Move(RoundStatus.SETTLED, "settle_by_s and the dispute window", RoundStatus.ENDED),
-)
-FINAL = tuple(each for each in RoundStatus if all(each != move.before for move in LIFE))
 
 
 def open_round(state: State, context: BlockContext, message: OpenRound) -> Refusal | None:
@@ -101,10 +83,12 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
         awaited_readings=0,
         book_hash=NO_HASH,
         orders_root=NO_HASH,
+        prices_root=NO_HASH,
         awards_root=NO_HASH,
         readings_root=NO_HASH,
         settlements_root=NO_HASH,
         void_reason=0,
+        proposed=None,
         clearing=None,
         totals=None,
     )
@@ -170,21 +154,16 @@ def _step(state: State, round_id: bytes, market_round: Round) -> Round:
     match market_round.status:
         case RoundStatus.OPEN:
             return _close(state, round_id, market_round)
+        case RoundStatus.CLOSED | RoundStatus.PROPOSED:
+            return _clear(state, round_id, market_round)
         case RoundStatus.CLEARED:
-            return _moved(market_round, RoundStatus.DELIVERED)
+            return moved(market_round, RoundStatus.DELIVERED)
         case RoundStatus.DELIVERED:
-            return _moved(settle_round(state, round_id, market_round), RoundStatus.SETTLED)
+            return moved(settle_round(state, round_id, market_round), RoundStatus.SETTLED)
         case RoundStatus.SETTLED:
             return _end(state, round_id, market_round)
-        case RoundStatus.CLOSED | RoundStatus.ENDED | RoundStatus.VOID:
+        case RoundStatus.ENDED | RoundStatus.VOID:
             raise InvariantError(f"nothing is due for a {market_round.status.name} round")
-
-
-def _moved(market_round: Round, status: RoundStatus) -> Round:
-    """A round one step further; the only place where a status changes."""
-    if not any(move.before == market_round.status and move.after == status for move in LIFE):
-        raise InvariantError(f"a {market_round.status.name} round cannot be {status.name} next")
-    return replace(market_round, status=status)
 
 
 def _due_s(state: State, market_round: Round, now_s: int) -> int:
@@ -192,13 +171,15 @@ def _due_s(state: State, market_round: Round, now_s: int) -> int:
     match market_round.status:
         case RoundStatus.OPEN:
             return market_round.gate_s
+        case RoundStatus.CLOSED | RoundStatus.PROPOSED:
+            return market_round.clear_by_s
         case RoundStatus.CLEARED:
             return market_round.slot_end_s
         case RoundStatus.DELIVERED:
             return market_round.settle_by_s if market_round.awaited_readings else now_s
         case RoundStatus.SETTLED:
             return window_end_s(state, market_round)
-        case RoundStatus.CLOSED | RoundStatus.ENDED | RoundStatus.VOID:
+        case RoundStatus.ENDED | RoundStatus.VOID:
             raise InvariantError(f"nothing is due for a {market_round.status.name} round")
 
 
@@ -214,21 +195,30 @@ def settle_early(state: State, round_id: bytes, now_s: int) -> None:
 
 
 def _close(state: State, round_id: bytes, market_round: Round) -> Round:
-    """The gate: the book is sealed and cleared at once, or void where nobody ordered."""
+    """The gate: the book is sealed; without orders the round is void, and what the ledger clears
+    itself is cleared at once."""
     orders = state.items(ORDERS, round_id)
     root = state.seal("orders", round_id, [(key, encode(order)) for key, order in orders])
-    closed = replace(_moved(market_round, RoundStatus.CLOSED), orders_root=root)
+    closed = replace(moved(market_round, RoundStatus.CLOSED), orders_root=root)
     if not orders:
-        void = _moved(closed, RoundStatus.VOID)
+        void = moved(closed, RoundStatus.VOID)
         return replace(void, void_reason=int(Reason.NO_ORDERS))
-    return _moved(clear_round(state, round_id, closed), RoundStatus.CLEARED)
+    if market_round.mechanism == Mechanism.WELFARE_PAIRS:
+        return closed
+    return _clear(state, round_id, closed)
+
+
+def _clear(state: State, round_id: bytes, market_round: Round) -> Round:
+    prices = winning_prices(state, round_id, market_round)
+    cleared = clear_round(state, round_id, market_round, prices)
+    return moved(cleared, RoundStatus.CLEARED)
 
 
 def _end(state: State, round_id: bytes, market_round: Round) -> Round:
     """The dispute window is over: the rows live on in the sealed trees."""
     for order_id, _ in state.items(SETTLEMENTS, round_id):
         state.delete(SETTLEMENTS, order_id, round_id)
-    return _moved(market_round, RoundStatus.ENDED)
+    return moved(market_round, RoundStatus.ENDED)
 
 
 def _schedule(state: State, round_id: bytes, due_s: int) -> bytes:

@@ -159,6 +159,7 @@ def publish_tariff(
         levy_ucoin_per_kwh=message.levy_ucoin_per_kwh,
         lost_load_ucoin_per_kwh=message.lost_load_ucoin_per_kwh,
         shortfall_penalty_ucoin_per_kwh=message.shortfall_penalty_ucoin_per_kwh,
+        failed_clearing_penalty_ucoin=message.failed_clearing_penalty_ucoin,
     )
     state.put(TARIFFS, message.tariff.encode(), tariff)
     return None
@@ -207,6 +208,7 @@ def prices_at(tariff: Tariff, start_s: int, end_s: int) -> Prices | None:
         levy_ucoin_per_kwh=tariff.levy_ucoin_per_kwh,
         lost_load_ucoin_per_kwh=tariff.lost_load_ucoin_per_kwh,
         shortfall_penalty_ucoin_per_kwh=tariff.shortfall_penalty_ucoin_per_kwh,
+        failed_clearing_penalty_ucoin=tariff.failed_clearing_penalty_ucoin,
     )
 
 

@@ -24,7 +24,7 @@ from peerwatt.records.members import Account, Member, Meter, Port, Site
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
 from peerwatt.records.transactions import Change
-from peerwatt.units import ChainId, Count, Hash, Key, TimeS, Ucoin
+from peerwatt.units import ChainId, Count, Hash, Key, PricePcoinPerKwh, TimeS, Ucoin
 
 R = TypeVar("R")
 
@@ -81,6 +81,15 @@ class OrderAt(Record):
     order_id: Hash
 
 
+class PriceList(Record):
+    """The prices of a clearing that a member proposes, as far as their parts have come."""
+
+    prices_hash: Hash
+    parts: Count
+    next_part: Count
+    prices: tuple[PricePcoinPerKwh, ...]
+
+
 class Due(Record):
     """A round whose next step is due; the time is in the key."""
 
@@ -114,6 +123,7 @@ ORDERS: Table[Order] = Table("orders", Order, False, "round; order id")
 PORT_ORDERS: Table[OrderAt] = Table("port_orders", OrderAt, False, "round; port")
 AWARDS: Table[Award] = Table("awards", Award, False, "round; order id")
 READINGS: Table[SignedReading] = Table("readings", SignedReading, False, "round; port")
+PRICES: Table[PriceList] = Table("prices", PriceList, False, "round; proposer's public key")
 SETTLEMENTS: Table[SettledAward] = Table("settlements", SettledAward, False, "round; order id")
 METER_PROGRESS: Table[MeterProgress] = Table(
     "meter_progress", MeterProgress, False, "meter's public key"
@@ -137,6 +147,7 @@ TABLES: tuple[Table[Any], ...] = (
     PORT_ORDERS,
     AWARDS,
     READINGS,
+    PRICES,
     SETTLEMENTS,
     METER_PROGRESS,
     AGENDA,
@@ -171,10 +182,11 @@ class InvariantError(RuntimeError):
 
 
 class Refusal(NamedTuple):
-    """Why a message is refused, and the field that is to blame."""
+    """Why a message is refused, the field that is to blame, and what its signer pays for it."""
 
     reason: Reason
     field: str
+    fine_ucoin: int = 0
 
 
 def chain_of(state: Readable) -> Chain:

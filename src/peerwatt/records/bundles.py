@@ -26,7 +26,7 @@ from peerwatt.records.receipts import SignedHeader
 from peerwatt.units import Hash
 
 ROUNDS = "rounds"
-TREES = ("orders", "awards", "readings", "settlements")
+TREES = ("orders", "prices", "awards", "readings", "settlements")
 
 
 class ProvedValue(Record):

@@ -6,9 +6,13 @@ each kWh sold in the round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Annotated
 
-from peerwatt.records.codec import Record
+from msgspec import Meta
+
+from peerwatt.records.codec import Record, digest
 from peerwatt.units import (
     Count,
     EnergyWh,
@@ -27,10 +31,11 @@ NO_HASH = bytes(32)
 
 
 class Mechanism(IntEnum):
-    """How a round's book is cleared."""
+    """How a round's book is cleared: the first two by the ledger itself, pairs by a proof."""
 
     WELFARE = 1
     UNIFORM = 2
+    WELFARE_PAIRS = 3
 
 
 class PriceRule(IntEnum):
@@ -53,11 +58,12 @@ class RoundStatus(IntEnum):
 
     OPEN = 1
     CLOSED = 2
-    CLEARED = 3
-    DELIVERED = 4
-    SETTLED = 5
-    ENDED = 6
-    VOID = 7
+    PROPOSED = 3
+    CLEARED = 4
+    DELIVERED = 5
+    SETTLED = 6
+    ENDED = 7
+    VOID = 8
 
 
 class TariffStep(Record):
@@ -71,7 +77,7 @@ class TariffStep(Record):
 class Tariff(Record):
     """A supplier's published prices, for sites of the grid operator that signed its fees. The three
     fees fall on energy traded between cars and are part of the merit order; `lost_load` caps
-    every price."""
+    every price; who proposes a clearing that proves nothing pays `failed_clearing_penalty`."""
 
     supplier: Key
     grid_operator: Key
@@ -83,6 +89,7 @@ class Tariff(Record):
     levy_ucoin_per_kwh: PriceUcoinPerKwh
     lost_load_ucoin_per_kwh: PriceUcoinPerKwh
     shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+    failed_clearing_penalty_ucoin: Ucoin
 
 
 class SlotLimit(Record):
@@ -104,6 +111,7 @@ class Prices(Record):
     levy_ucoin_per_kwh: PriceUcoinPerKwh
     lost_load_ucoin_per_kwh: PriceUcoinPerKwh
     shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+    failed_clearing_penalty_ucoin: Ucoin
 
     @property
     def local_fee_ucoin_per_kwh(self) -> int:
@@ -188,11 +196,22 @@ class Flag(IntEnum):
     SUPPLIER_IN_ARREARS = 32
 
 
+class ProposedClearing(Record):
+    """The best clearing proposed so far, by the hash of its prices, with its certified gap."""
+
+    proposer: Key
+    prices_hash: Hash
+    gap_ucoin: Ucoin
+
+
 class Clearing(Record):
     """The outcome of a cleared book: the price, and where the energy comes from and goes.
 
-    `sellers_dropped`: the supplier could not stand behind the sellers' surplus, so buyers were
-    cleared against the grid alone.
+    `price` is that of the grid connection, limits included; `buyer_price` the most that a buyer
+    pays. `sellers_dropped`: the supplier could not stand behind the sellers' surplus, or nobody
+    proved a clearing in time, so buyers were cleared against the grid alone. `proposer` is empty
+    where the ledger cleared the book itself. No other clearing of the same book has a welfare
+    higher by more than `gap`; `traded` is what its energy is worth at the buyers' prices.
     """
 
     price_ucoin_per_kwh: PriceUcoinPerKwh
@@ -203,6 +222,9 @@ class Clearing(Record):
     export_wh: EnergyWh
     supplier_held_ucoin: Ucoin
     sellers_dropped: bool
+    proposer: Annotated[bytes, Meta(max_length=32)]
+    gap_ucoin: Ucoin
+    traded_ucoin: Ucoin
 
 
 class SettlementTotals(Record):
@@ -251,10 +273,12 @@ class Round(Record):
     awaited_readings: Count
     book_hash: Hash
     orders_root: Hash
+    prices_root: Hash
     awards_root: Hash
     readings_root: Hash
     settlements_root: Hash
     void_reason: Count
+    proposed: ProposedClearing | None
     clearing: Clearing | None
     totals: SettlementTotals | None
 
@@ -269,6 +293,11 @@ class Dispute(Record):
     statement_hash: Hash
     resolved: bool = False
     credit_ucoin: Ucoin = 0
+
+
+def prices_hash(prices: Sequence[int]) -> bytes:
+    """The hash by which a proposed clearing's prices are known, whole or in parts."""
+    return digest(b"".join(price.to_bytes(8, "big") for price in prices))
 
 
 def round_key(site: str, slot_start_s: int) -> bytes:

@@ -87,7 +87,8 @@ WITNESS_DOMAIN = "witness"
 class Reason(IntEnum):
     """Why a transaction was refused. The hundreds tell what was at fault: 1 the envelope or the
     sender, 2 what it names, 3 that it was done before, 4 its values, time or money, 5 a reading,
-    6 the clock; 7 is why a round is void. docs/reasons.md lists each message's reasons in the
+    6 the clock, 8 a clearing that proves nothing, for which its sender pays the tariff's penalty;
+    7 is why a round is void. docs/reasons.md lists each message's reasons in the
     order in which they are checked."""
 
     OK = 0
@@ -139,6 +140,14 @@ class Reason(IntEnum):
 
     NO_ORDERS = 701
 
+    WRONG_BOOK = 801
+    INCOMPLETE = 802
+    BELOW_COST = 803
+    AGAINST_BID = 804
+    BEYOND_LIMIT = 805
+    NOT_OPTIMAL = 806
+    CONFLICTING = 807
+
     @property
     def words(self) -> str:
         """The reason as a sentence for people."""
@@ -187,4 +196,11 @@ WORDS = {
     Reason.CLOCK_BACKWARDS: "The clock would have run backwards.",
     Reason.NOT_TICK_CLOCK: "This chain runs on block time and takes no ticks.",
     Reason.NO_ORDERS: "Nobody placed an order.",
+    Reason.WRONG_BOOK: "It was made for another book than the one that was frozen.",
+    Reason.INCOMPLETE: "It is not one price for every order of the book.",
+    Reason.BELOW_COST: "A seller would give energy below its ask and the fees.",
+    Reason.AGAINST_BID: "A buyer would get more than it wants at its price, or not its minimum.",
+    Reason.BEYOND_LIMIT: "It moves more energy than an order or the connection allows.",
+    Reason.NOT_OPTIMAL: "It may leave more welfare on the table than the ledger allows.",
+    Reason.CONFLICTING: "Its sender has proposed another clearing of this round before.",
 }

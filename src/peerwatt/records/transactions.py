@@ -23,6 +23,7 @@ from peerwatt.units import (
     Key,
     Name,
     PowerW,
+    PricePcoinPerKwh,
     PriceUcoinPerKwh,
     Signature,
     SlopeUcoinPerKwh2,
@@ -151,6 +152,7 @@ class PublishTariff(Header, tag=10):
     levy_ucoin_per_kwh: PriceUcoinPerKwh
     lost_load_ucoin_per_kwh: PriceUcoinPerKwh
     shortfall_penalty_ucoin_per_kwh: PriceUcoinPerKwh
+    failed_clearing_penalty_ucoin: Ucoin
 
 
 class PublishLimits(Header, tag=11):
@@ -239,6 +241,19 @@ class ResolveDispute(Header, tag=20):
     credit_ucoin: Ucoin
 
 
+class ProposeClearing(Header, tag=21):
+    """A member proposes a clearing of a frozen book, named by its root: one price per order in
+    the order of their ids, a buyer's per kWh bought, a seller's reserve. Long lists come in parts
+    under the hash of the whole; `prices` is part `part` of `parts`."""
+
+    round_id: RoundId
+    orders_root: Hash
+    prices_hash: Hash
+    part: Count
+    parts: Count
+    prices: tuple[PricePcoinPerKwh, ...]
+
+
 Message = (
     Tick
     | ProposeChange
@@ -260,6 +275,7 @@ Message = (
     | ReportReadings
     | OpenDispute
     | ResolveDispute
+    | ProposeClearing
 )
 
 

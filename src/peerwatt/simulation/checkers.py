@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.contracts.rounds import FINAL
+from peerwatt.contracts.life import FINAL
 from peerwatt.contracts.state import POT
 from peerwatt.hosts.replica import Replica
 from peerwatt.records import transactions as tx

@@ -179,6 +179,8 @@ class DayConfig(_Part):
     shortfall_penalty: UsdPerKwh = 0.02
     """What a seller pays for each kWh it was awarded and did not deliver, USD/kWh, on top of what
     replacing it costs."""
+    failed_clearing_penalty: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    """What a member pays for proposing a clearing that proves nothing, USD."""
     sellers: SellersConfig = SellersConfig()
     """Cars that sell: assumed, as the data hold none."""
     rule: Rule = Rule()
@@ -247,8 +249,18 @@ def schema() -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """YAML in which a key appears once: by its own rules the last of two would win unseen."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """PyYAML lets through what its parts raise where a tag does not fit its value."""
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError):
+            why = f"cannot be read as {node.tag!r}"
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
+        # A tag can call a list or a word a mapping; the base class refuses that.
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        keys = [key.value for key, _ in pairs]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise yaml.YAMLError(f"key {twice!r} appears twice")

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from peerwatt.contracts import ledger
-from peerwatt.contracts.rounds import FINAL
+from peerwatt.contracts.life import FINAL
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.replay import replay_blocks
 from peerwatt.hosts.replica import BlockRefused

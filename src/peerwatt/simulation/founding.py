@@ -146,6 +146,9 @@ class Founding:
                 levy_ucoin_per_kwh=round(fees.levy * UCOIN_PER_COIN),
                 lost_load_ucoin_per_kwh=round(config.lost_load * UCOIN_PER_COIN),
                 shortfall_penalty_ucoin_per_kwh=round(config.shortfall_penalty * UCOIN_PER_COIN),
+                failed_clearing_penalty_ucoin=round(
+                    config.failed_clearing_penalty * UCOIN_PER_COIN
+                ),
             )
         )
 

@@ -172,6 +172,7 @@ class Parties:
             levy_ucoin_per_kwh=5_000,
             lost_load_ucoin_per_kwh=500_000,
             shortfall_penalty_ucoin_per_kwh=50_000,
+            failed_clearing_penalty_ucoin=1_000_000,
         )
 
     def wallet(self, name: str) -> bytes:

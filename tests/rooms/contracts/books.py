@@ -30,6 +30,7 @@ def prices(draw: Any, top: int = 600_000) -> Prices:
         levy_ucoin_per_kwh=fees[2],
         lost_load_ucoin_per_kwh=lost_load,
         shortfall_penalty_ucoin_per_kwh=draw(st.sampled_from([0, 1, 50_000])),
+        failed_clearing_penalty_ucoin=1_000_000,
     )
 
 

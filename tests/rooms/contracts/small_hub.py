@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
+from fines import FAILED_PENALTY, fined
 from msgspec.structs import replace
 
 from peerwatt.contracts import ledger
@@ -18,7 +19,14 @@ from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.store import Store
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest, encode
-from peerwatt.records.market import Mechanism, PriceRule, Round, SlotLimit, TariffStep, round_key
+from peerwatt.records.market import (
+    Mechanism,
+    PriceRule,
+    Round,
+    SlotLimit,
+    TariffStep,
+    round_key,
+)
 from peerwatt.records.members import Account, Genesis, Member, Role
 from peerwatt.records.readings import MeterReading, SignedReading, sign_reading
 from peerwatt.records.receipts import Reason, Receipt
@@ -70,13 +78,11 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "levy_ucoin_per_kwh": FEES[2],
         "lost_load_ucoin_per_kwh": LOST_LOAD,
         "shortfall_penalty_ucoin_per_kwh": PENALTY,
+        "failed_clearing_penalty_ucoin": FAILED_PENALTY,
     },
-    tx.PublishLimits: {
-        "site": SITE,
-        "limits": (SlotLimit(
-            slot_start_s=FIRST_SLOT_S, import_limit_w=8_000, export_limit_w=4_000
-        ),),
-    },
+    tx.PublishLimits: {"site": SITE, "limits": (SlotLimit(
+        slot_start_s=FIRST_SLOT_S, import_limit_w=8_000, export_limit_w=4_000
+    ),)},
     tx.OpenRound: {
         "site": SITE,
         "tariff": "day",
@@ -110,6 +116,7 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "statement_hash": digest(b"statement"),
     },
     tx.ResolveDispute: {"credit_ucoin": 400},
+    tx.ProposeClearing: {"round_id": round_key(SITE, FIRST_SLOT_S), "part": 0, "parts": 1},
 }  # fmt: skip
 """The usual fields of each message; what names a key or an id is filled in by the test."""
 
@@ -223,7 +230,9 @@ class SmallHub:
         assert admission == in_block != OK
         after = self.rows_by_slot()
         changed = [at for at in before | after if before.get(at) != after.get(at)]
-        if in_block.reason < Reason.EXPIRED:
+        if in_block.reason >= Reason.WRONG_BOOK:
+            assert after == before | fined(transaction, before)
+        elif in_block.reason < Reason.EXPIRED:
             assert changed == []
         elif changed:
             [at] = changed

@@ -275,6 +275,7 @@ TERMS = Prices(
     price_rule=PriceRule.MIDPOINT, retail_ucoin_per_kwh=300_000, feed_in_ucoin_per_kwh=80_000,
     network_fee_ucoin_per_kwh=10_000, platform_fee_ucoin_per_kwh=0, levy_ucoin_per_kwh=0,
     lost_load_ucoin_per_kwh=500_000, shortfall_penalty_ucoin_per_kwh=0,
+    failed_clearing_penalty_ucoin=1_000_000,
 )  # fmt: skip
 
 
@@ -288,9 +289,9 @@ def test_the_midpoint_rule_by_hand() -> None:
     book = Book(Mechanism.WELFARE, [buyer(400_000, 400_000, most=2_000)], [sell], TERMS, 5_000, 0)
     done = clear(book)
     assert done == Outcome(300_000, [2_000], [1_000], 1_000, 0)
-    assert price(book, done) == (252_500, [195_000])
+    assert price(book, done) == ([252_500], [195_000], 252_500)
     marginal = book._replace(prices=replace(TERMS, price_rule=PriceRule.MARGINAL))
-    assert price(marginal, done) == (300_000, [290_000])
+    assert price(marginal, done) == ([300_000], [290_000], 300_000)
 
 
 def test_scarce_minima_are_cut_alike_at_lost_load() -> None:

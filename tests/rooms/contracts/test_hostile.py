@@ -136,6 +136,7 @@ def test_a_rounds_sums_may_be_larger_than_one_order() -> None:
     clearing = Clearing(
         price_ucoin_per_kwh=1, buyer_price_ucoin_per_kwh=1, bought_wh=most, sold_wh=most,
         import_wh=0, export_wh=0, supplier_held_ucoin=0, sellers_dropped=False,
+        proposer=b"", gap_ucoin=0, traded_ucoin=0,
     )  # fmt: skip
     assert decode(encode(clearing), Clearing) == clearing
 

@@ -10,7 +10,7 @@ from small_hub import SmallHub, public, round_id
 
 from peerwatt.contracts.accounts import release, spend, spend_held
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.contracts.rounds import _moved
+from peerwatt.contracts.life import moved
 from peerwatt.contracts.state import (
     ACCOUNTS,
     AGENDA,
@@ -130,4 +130,4 @@ def test_a_round_cannot_leave_its_table(traded: SmallHub) -> None:
     settled = traded.round(0)
     assert settled.totals != SettlementTotals()
     with pytest.raises(InvariantError, match="a SETTLED round cannot be OPEN next"):
-        _moved(settled, RoundStatus.OPEN)
+        moved(settled, RoundStatus.OPEN)

@@ -16,7 +16,8 @@ from small_hub import (
     start_s,
 )
 
-from peerwatt.contracts.rounds import FINAL, LIFE, advance
+from peerwatt.contracts.life import FINAL, LIFE
+from peerwatt.contracts.rounds import advance
 from peerwatt.contracts.state import AGENDA, LIMITS, Due, InvariantError
 from peerwatt.hosts.state import Overlay
 from peerwatt.records import transactions as tx

@@ -32,6 +32,9 @@ def cleared(book: Book) -> tuple[list[Award], Clearing]:
         export_wh=done.export_wh,
         supplier_held_ucoin=cost_ceil_ucoin(sum(done.sold_wh), book.prices.feed_in_ucoin_per_kwh),
         sellers_dropped=False,
+        proposer=b"",
+        gap_ucoin=0,
+        traded_ucoin=0,
     )
     return award(book, done, pricing), clearing
 
@@ -132,6 +135,7 @@ TERMS = Prices(
     price_rule=PriceRule.MIDPOINT, retail_ucoin_per_kwh=300_000, feed_in_ucoin_per_kwh=80_000,
     network_fee_ucoin_per_kwh=20_000, platform_fee_ucoin_per_kwh=0, levy_ucoin_per_kwh=0,
     lost_load_ucoin_per_kwh=500_000, shortfall_penalty_ucoin_per_kwh=50_000,
+    failed_clearing_penalty_ucoin=1_000_000,
 )  # fmt: skip
 PRICE, PAID = 220_000, 200_000
 
@@ -152,6 +156,9 @@ def two(import_wh: int, export_wh: int = 0, sold_wh: int = 1_000) -> tuple[list[
         price_ucoin_per_kwh=PRICE, buyer_price_ucoin_per_kwh=PRICE, bought_wh=bought_wh,
         sold_wh=sold_wh, import_wh=import_wh, export_wh=export_wh, supplier_held_ucoin=10**9,
         sellers_dropped=False,
+        proposer=b"",
+        gap_ucoin=0,
+        traded_ucoin=0,
     )  # fmt: skip
     return awards, clearing
 

@@ -30,7 +30,7 @@ from small_hub import (
 
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.contracts.rounds import FINAL
+from peerwatt.contracts.life import FINAL
 from peerwatt.contracts.state import ACCOUNTS, DISPUTES, ROUNDS, TABLES
 from peerwatt.hosts.replica import Replica
 from peerwatt.hosts.store import Store

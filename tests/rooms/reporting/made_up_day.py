@@ -81,6 +81,7 @@ def trade_a_day(
             levy_ucoin_per_kwh=0,
             lost_load_ucoin_per_kwh=LOST_LOAD,
             shortfall_penalty_ucoin_per_kwh=20_000,
+            failed_clearing_penalty_ucoin=1_000_000,
         )
         orders = _orders(rng, cars, start_s, hour, pv_kwp)
         if orders:
@@ -203,7 +204,7 @@ def _round(
         import_wh=outcome.import_wh,
         export_wh=outcome.export_wh,
         supplier_held_ucoin=0,
-        sellers_dropped=False,
+        sellers_dropped=False, proposer=b"", gap_ucoin=0, traded_ucoin=0,
     )
     readings = _readings(rng, rows, awards, cars, start_s)
     pool = settle(

@@ -1,0 +1,141 @@
+"""Clearings that members propose for a frozen book, each with the prices that prove it.
+
+Knows state and the proofs. Any member may propose once a round, until `clear_by_s`; the smallest
+certified gap wins, then the smaller hash. Prices that prove nothing cost their sender a fine, and
+the message that stands in the block is the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from peerwatt.contracts.accounts import account_of
+from peerwatt.contracts.clearing import book_of, clear_pairs
+from peerwatt.contracts.life import moved
+from peerwatt.contracts.pairs import Flaw
+from peerwatt.contracts.state import MEMBERS, ORDERS, PRICES, ROUNDS, PriceList, Refusal, State
+from peerwatt.records.market import (
+    Mechanism,
+    Order,
+    ProposedClearing,
+    Round,
+    RoundStatus,
+    SellOrder,
+    prices_hash,
+)
+from peerwatt.records.receipts import BlockContext, Reason
+from peerwatt.records.transactions import ProposeClearing
+
+MAX_PARTS = 1_000
+
+
+def propose_clearing(
+    state: State, context: BlockContext, message: ProposeClearing
+) -> Refusal | None:
+    """A member's prices for a closed round, whole or the next part of them."""
+    market_round = state.get(ROUNDS, message.round_id)
+    if market_round is None:
+        return Refusal(Reason.UNKNOWN_ROUND, "round_id")
+    if state.get(MEMBERS, message.signer) is None:
+        return Refusal(Reason.NOT_PERMITTED, "signer")
+    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+        return Refusal(Reason.OUT_OF_RANGE, "round_id")
+    if market_round.status > RoundStatus.PROPOSED:
+        return Refusal(Reason.TOO_LATE, "round_id")
+    if market_round.status == RoundStatus.OPEN:
+        return Refusal(Reason.TOO_EARLY, "round_id")
+    if context.market_time_s >= market_round.clear_by_s:
+        return Refusal(Reason.TOO_LATE, "round_id")
+    fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
+    if account_of(state, message.signer).free_ucoin < fine_ucoin:
+        return Refusal(Reason.UNFUNDED, "signer")
+    listed = _with_part(state, market_round, message)
+    if isinstance(listed, Refusal):
+        return listed
+    proposed = market_round.proposed
+    if listed.next_part == listed.parts:
+        found = _prove(state, market_round, message, listed)
+        if isinstance(found, Refusal):
+            return found
+        proposed = _better(proposed, found)
+    # --- checked; from here on only writes ---
+    state.put(PRICES, message.signer, listed, message.round_id)
+    if proposed is not market_round.proposed:
+        if market_round.status == RoundStatus.CLOSED:
+            market_round = moved(market_round, RoundStatus.PROPOSED)
+        state.put(ROUNDS, message.round_id, replace(market_round, proposed=proposed))
+    return None
+
+
+def _with_part(state: State, market_round: Round, message: ProposeClearing) -> PriceList | Refusal:
+    """The sender's list of prices with this part added; a first part begins anew."""
+    fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
+    if message.orders_root != market_round.orders_root:
+        return Refusal(Reason.WRONG_BOOK, "orders_root", fine_ucoin)
+    known = state.get(PRICES, message.signer, message.round_id)
+    if known is not None and known.next_part == known.parts:
+        if message.prices_hash == known.prices_hash:
+            return Refusal(Reason.ALREADY_EXISTS, "prices_hash")
+        return Refusal(Reason.CONFLICTING, "prices_hash", fine_ucoin)
+    if not 1 <= message.parts <= MAX_PARTS:
+        return Refusal(Reason.TOO_MANY, "parts")
+    if known is None or message.part == 0:
+        known = PriceList(prices_hash=message.prices_hash, parts=1, next_part=0, prices=())
+    if message.part != known.next_part or message.part >= message.parts:
+        return Refusal(Reason.OUT_OF_ORDER, "part")
+    if message.prices_hash != known.prices_hash:
+        return Refusal(Reason.OUT_OF_ORDER, "prices_hash")
+    prices = (*known.prices, *message.prices)
+    if len(prices) > market_round.order_count:
+        return Refusal(Reason.INCOMPLETE, "prices", fine_ucoin)
+    return PriceList(
+        prices_hash=message.prices_hash,
+        parts=message.parts,
+        next_part=message.part + 1,
+        prices=prices,
+    )
+
+
+def _prove(
+    state: State, market_round: Round, message: ProposeClearing, listed: PriceList
+) -> ProposedClearing | Refusal:
+    fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
+    if prices_hash(listed.prices) != listed.prices_hash:
+        return Refusal(Reason.INCOMPLETE, "prices_hash", fine_ucoin)
+    orders = [order for _, order in state.items(ORDERS, message.round_id)]
+    if len(listed.prices) != len(orders):
+        return Refusal(Reason.INCOMPLETE, "prices", fine_ucoin)
+    found = clear_pairs(book_of(market_round, orders), orders, listed.prices)
+    if isinstance(found, Flaw):
+        return Refusal(found.reason, _field(orders, found), fine_ucoin)
+    return ProposedClearing(
+        proposer=message.signer, prices_hash=listed.prices_hash, gap_ucoin=found.gap_ucoin
+    )
+
+
+def _field(orders: Sequence[Order], flaw: Flaw) -> str:
+    """The price to blame, in the order in which prices are listed; a flaw counts buyers first."""
+    if flaw.at is None:
+        return "prices"
+    sells = [isinstance(order, SellOrder) for order in orders]
+    return f"prices[{sorted(range(len(orders)), key=lambda at: (sells[at], at))[flaw.at]}]"
+
+
+def _better(known: ProposedClearing | None, new: ProposedClearing) -> ProposedClearing:
+    if known is None:
+        return new
+    rank = (new.gap_ucoin, new.prices_hash) < (known.gap_ucoin, known.prices_hash)
+    return new if rank else known
+
+
+def winning_prices(state: State, round_id: bytes, market_round: Round) -> tuple[int, ...]:
+    """The prices of the best proposal, if there is one; all lists of the round are gone."""
+    winner = market_round.proposed
+    prices: tuple[int, ...] = ()
+    for proposer, listed in state.items(PRICES, round_id):
+        if winner is not None and proposer == winner.proposer:
+            prices = listed.prices
+        state.delete(PRICES, proposer, round_id)
+    return prices

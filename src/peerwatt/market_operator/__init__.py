@@ -1,0 +1,1 @@
+"""Whoever clears a market for others: any member. Knows hosts.host, records, mechanisms, grid."""
