@@ -7,7 +7,7 @@ the last block whole or not at all. One process holds it at a time, by one threa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +155,50 @@ class Store:
     def _commit(
         self, tip: Tip, rows: Iterable[Row], sealed: dict[Slot, Items], kept: KeptBlock | None
     ) -> None:
+        with self._checked():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._write(tip, rows, sealed, kept)
+            self._db.execute("COMMIT")
+
+    def replace(
+        self,
+        tip: Tip,
+        rows: Iterable[Row],
+        sealed: dict[Slot, Items],
+        earlier: Sequence[bytes],
+        kept: KeptBlock,
+    ) -> None:
+        """Put a state that was had from elsewhere in the place of all that is kept.
+
+        Args:
+            tip, rows, sealed: the whole state.
+            earlier: the ids of all blocks before the last, by height; no more is kept of them.
+            kept: the last block.
+
+        Raises:
+            StoreError: it could not be kept; nothing changed.
+        """
+        ids = enumerate(earlier, start=1)
+        with self._checked():
+            self._db.execute("BEGIN IMMEDIATE")
+            for table in ("state", "sealed", "blocks", "witnesses"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._db.executemany("INSERT INTO blocks VALUES (?, ?, x'', x'')", ids)
+            self._write(tip, rows, sealed, kept)
+            self._db.execute("COMMIT")
+
+    def forget_blocks(self, first: int, below: int) -> None:
+        """Keep no more than the ids of the blocks of these heights."""
+        with self._checked():
+            self._db.execute(
+                "UPDATE blocks SET block = x'', result = x'' "
+                "WHERE height >= ? AND height < ? AND block != x''",
+                (first, below),
+            )
+
+    def _write(
+        self, tip: Tip, rows: Iterable[Row], sealed: dict[Slot, Items], kept: KeptBlock | None
+    ) -> None:
         written, gone = [], []
         for row in rows:
             if row.value is None:
@@ -164,15 +208,12 @@ class Store:
         written.sort()  # neighbours in the file are then written together
         trees = [(name, scope, encode(items)) for (name, scope), items in sealed.items()]
         run, run_all = self._db.execute, self._db.executemany
-        with self._checked():
-            run("BEGIN IMMEDIATE")
-            run_all("DELETE FROM state WHERE name = ? AND scope = ? AND key = ?", gone)
-            run_all("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", written)
-            run_all("INSERT INTO sealed VALUES (?, ?, ?)", trees)
-            if kept is not None:
-                run("INSERT INTO blocks VALUES (?, ?, ?, ?)", (tip.height, *kept))
-            run("INSERT OR REPLACE INTO chain VALUES (1, ?, ?, ?, ?)", tip)
-            run("COMMIT")
+        run_all("DELETE FROM state WHERE name = ? AND scope = ? AND key = ?", gone)
+        run_all("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", written)
+        run_all("INSERT INTO sealed VALUES (?, ?, ?)", trees)
+        if kept is not None:
+            run("INSERT INTO blocks VALUES (?, ?, ?, ?)", (tip.height, *kept))
+        run("INSERT OR REPLACE INTO chain VALUES (1, ?, ?, ?, ?)", tip)
 
     def tip(self) -> Tip | None:
         """Where the kept chain stands; none if nothing has been kept yet."""
@@ -203,14 +244,14 @@ class Store:
         return [row[0] for row in self._rows("SELECT block_id FROM blocks ORDER BY height")]
 
     def block(self, height: int) -> bytes | None:
-        """The bytes of a block; none if there is no such height."""
+        """The bytes of a block; none if there is no such height, or no more than its id is kept."""
         rows = self._rows("SELECT block FROM blocks WHERE height = ?", height)
-        return rows[0][0] if rows else None
+        return (rows[0][0] or None) if rows else None
 
     def result(self, height: int) -> bytes | None:
-        """The bytes of a block's result; none if there is no such height."""
+        """The bytes of a block's result; none if there is none, as with `block`."""
         rows = self._rows("SELECT result FROM blocks WHERE height = ?", height)
-        return rows[0][0] if rows else None
+        return (rows[0][0] or None) if rows else None
 
     def add_witness(self, height: int, witness: bytes, record: bytes) -> None:
         """Keep a witness's signature."""

@@ -15,12 +15,21 @@ from peerwatt.hosts.cometbft.admission import Admission
 from peerwatt.hosts.cometbft.chain import Decided, DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import GenesisError, check_chain_id, read_app_state
 from peerwatt.hosts.cometbft.parts import (
+    ApplyResult,
     Attribute,
     Event,
     ExecTxResult,
+    OfferResult,
     Verdict,
 )
 from peerwatt.hosts.cometbft.queries import CODESPACE
+from peerwatt.hosts.cometbft.snapshots import (
+    FORMAT,
+    Arrival,
+    Shelf,
+    SnapshotError,
+    restore,
+)
 from peerwatt.hosts.cometbft.wire import Message
 from peerwatt.hosts.host import Ledger
 from peerwatt.hosts.store import Store
@@ -29,6 +38,8 @@ from peerwatt.records.receipts import BlockResult, Reason, Receipt
 
 APP_VERSION = 1
 NAME = "peerwatt"
+FORGET_EVERY = 64
+"""In how many blocks old ones are forgotten: each time costs a write to the disk."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +51,8 @@ class Application:
         ledger: the contracts.
         store: where the chain is kept; the application goes on from what it holds.
         genesis: canonical bytes of the ledger's `Genesis`; the engine must bring the same.
-        keep_blocks: how many blocks the engine is asked to keep; 0 for all (an archive).
+        shelf: where snapshots are kept for new nodes.
+        keep_blocks: how many blocks are kept, by the engine too; 0 for all (an archive).
 
     Raises:
         StoreError: the store holds another chain, or is damaged.
@@ -48,13 +60,21 @@ class Application:
     """
 
     def __init__(
-        self, ledger: Ledger, store: Store, genesis: bytes, *, keep_blocks: int = 0
+        self, ledger: Ledger, store: Store, genesis: bytes, shelf: Shelf, *, keep_blocks: int = 0
     ) -> None:
+        if keep_blocks and keep_blocks < max(2, shelf.blocks_covered):
+            raise ValueError(
+                f"keep_blocks: is {keep_blocks}, must be 0 (all) or at least "
+                f"{max(2, shelf.blocks_covered)}, which the snapshots need"
+            )
         self._ledger = ledger
         self._store = store
         self._genesis = genesis
+        self._shelf = shelf
         self._keep_blocks = keep_blocks
+        self._arrival: Arrival | None = None
         self._load()
+        self._forget_blocks(1)
 
     def _load(self) -> None:
         self._chain = DecidedChain(self._ledger, self._store, self._genesis)
@@ -161,17 +181,70 @@ class Application:
         self._chain.commit()
         self._kept_hash = self._chain.app_hash
         self._admission.renew()
-        return abci.ResponseCommit(retain_height=self._retain_height())
+        self._shelf.take_if_due(self._store, self._chain.height)
+        if self._chain.height % FORGET_EVERY == 0:
+            self._forget_blocks(self._first_kept - FORGET_EVERY)
+        return abci.ResponseCommit(retain_height=self._first_kept)
 
-    def _retain_height(self) -> int:
-        """From which height on the engine must keep its blocks; 0 for all."""
-        return max(0, self._chain.height - self._keep_blocks) if self._keep_blocks else 0
+    @property
+    def _first_kept(self) -> int:
+        """The height of the first block that must be kept; 0 for all."""
+        return max(0, self._chain.height - self._keep_blocks + 1) if self._keep_blocks else 0
+
+    def _forget_blocks(self, first: int) -> None:
+        if self._first_kept > 1:
+            self._chain.forget_blocks(first, self._first_kept)
 
     def _snapshot_request(self, request: Message) -> Message:
         match request:
             case abci.RequestListSnapshots():
-                return abci.ResponseListSnapshots()
-        raise TypeError(f"{type(request).__name__}: is not served")
+                return abci.ResponseListSnapshots(snapshots=self._shelf.offered)
+            case abci.RequestLoadSnapshotChunk():
+                chunk = self._shelf.chunk(request.height, request.format, request.chunk)
+                return abci.ResponseLoadSnapshotChunk(chunk=chunk)
+            case abci.RequestOfferSnapshot():
+                return abci.ResponseOfferSnapshot(result=self._offer(request))
+            case abci.RequestApplySnapshotChunk():
+                return self._apply_chunk(request)
+        raise TypeError(f"{type(request).__name__}: is not a request")
+
+    def _offer(self, request: abci.RequestOfferSnapshot) -> OfferResult:
+        """Whether to restore a snapshot: only onto an empty chain, and only if it makes sense."""
+        self._arrival = None
+        if self._chain.height:
+            logger.warning("snapshot refused: the chain has %d blocks", self._chain.height)
+            return OfferResult.ABORT
+        if request.snapshot.format != FORMAT:
+            return OfferResult.REJECT_FORMAT
+        try:
+            self._arrival = Arrival(request.snapshot, request.app_hash)
+        except SnapshotError as error:
+            logger.warning("snapshot of %d refused: %s", request.snapshot.height, error)
+            return OfferResult.REJECT
+        return OfferResult.ACCEPT
+
+    def _apply_chunk(
+        self, request: abci.RequestApplySnapshotChunk
+    ) -> abci.ResponseApplySnapshotChunk:
+        arrival = self._arrival
+        if arrival is None:
+            return abci.ResponseApplySnapshotChunk(result=ApplyResult.ABORT)
+        if not arrival.add(request.index, request.chunk):
+            return abci.ResponseApplySnapshotChunk(
+                result=ApplyResult.RETRY,
+                refetch_chunks=(request.index,),
+                reject_senders=(request.sender,) if request.sender else (),
+            )
+        if arrival.is_complete:
+            self._arrival = None
+            try:
+                contents = arrival.open(self._ledger, self._genesis)
+            except SnapshotError as error:
+                logger.warning("snapshot refused: %s", error)
+                return abci.ResponseApplySnapshotChunk(result=ApplyResult.REJECT_SNAPSHOT)
+            restore(contents, self._store)
+            self._load()
+        return abci.ResponseApplySnapshotChunk(result=ApplyResult.ACCEPT)
 
 
 def _tx_result(receipt: Receipt) -> ExecTxResult:

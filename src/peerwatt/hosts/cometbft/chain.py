@@ -7,6 +7,7 @@ engine's validators sign theirs.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from peerwatt.hosts.host import NotYetProved
@@ -111,6 +112,20 @@ class DecidedChain(Replica):
             raise NotYetProved("no header commits to a block's state before block 2")
         value, proof = self._state.prove(store, key)
         return Proved(value, proof, height)
+
+    def forget_blocks(self, first: int, below: int) -> None:
+        """Keep no more than the ids of blocks of these heights, all long before the last."""
+        self._store.forget_blocks(first, min(below, self.height))
+
+    def export(self, folder: Path) -> None:
+        """Write the chain as files from which anyone can run it again.
+
+        Raises:
+            ValueError: this node has not kept every block.
+        """
+        if self.height:
+            self.block(1)
+        super().export(folder)
 
     def _misbehavior_in(self, header: Header) -> tuple[bytes, ...]:
         return header.context.misbehavior

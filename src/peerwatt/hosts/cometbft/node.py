@@ -15,10 +15,13 @@ from pathlib import Path
 from peerwatt.hosts.cometbft.app import Application
 from peerwatt.hosts.cometbft.genesis import read_genesis_document
 from peerwatt.hosts.cometbft.server import Failed, Server, listen
+from peerwatt.hosts.cometbft.snapshots import Shelf
 from peerwatt.hosts.host import Ledger
 from peerwatt.hosts.store import Store
 
 STORE = Path("data", "peerwatt.db")
+SNAPSHOTS = "peerwatt-snapshots"
+SNAPSHOT_EVERY = 1_000
 SOCKET = "app.sock"
 
 logger = logging.getLogger(__name__)
@@ -30,16 +33,31 @@ def default_address(home: Path) -> str:
 
 
 def serve(
-    ledger: Ledger, store_path: Path, address: str, genesis: bytes, *, keep_blocks: int = 0
+    ledger: Ledger,
+    store_path: Path,
+    address: str,
+    genesis: bytes,
+    *,
+    snapshot_every: int = SNAPSHOT_EVERY,
+    keep_blocks: int = 0,
 ) -> None:
     """Serve a ledger to an engine until SIGTERM or SIGINT.
+
+    Args:
+        ledger: the contracts.
+        store_path: the file that holds the chain; its snapshots are kept beside it.
+        address: `unix:///path` or `tcp://host:port`.
+        genesis: canonical bytes of the ledger's `Genesis`.
+        snapshot_every: in how many blocks a snapshot is taken; 0 for never.
+        keep_blocks: how many blocks are kept; 0 for all.
 
     Raises:
         AddressError, StoreError, ValueError: it cannot begin; says why in one line.
         Failed: it cannot go on.
     """
     with Store(store_path) as store:
-        application = Application(ledger, store, genesis, keep_blocks=keep_blocks)
+        shelf = Shelf(store_path.parent / SNAPSHOTS, snapshot_every)
+        application = Application(ledger, store, genesis, shelf, keep_blocks=keep_blocks)
         server = Server(listen(address), application.answer)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: server.stop())
@@ -54,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="peerwatt node run", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the node's folder")
     parser.add_argument("--address", help="unix:///path or tcp://host:port to listen on")
+    parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, help="0: never")
     parser.add_argument("--keep-blocks", type=int, default=0, help="0 keeps all")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -61,7 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     address = options.address or default_address(home)
     try:
         genesis = read_genesis_document(home)
-        serve(ledger, home / STORE, address, genesis, keep_blocks=options.keep_blocks)
+        serve(
+            ledger,
+            home / STORE,
+            address,
+            genesis,
+            snapshot_every=options.snapshot_every,
+            keep_blocks=options.keep_blocks,
+        )
     except (ValueError, Failed) as error:
         print(f"peerwatt: {error}", file=sys.stderr)
         return 1
