@@ -180,6 +180,17 @@ def soak_sim(
         raise typer.Exit(1)
 
 
+@soak_app.command("fuzz")
+def soak_fuzz(
+    seconds: Annotated[int, typer.Option(min=1, help="How long, for each target.")] = 60,
+    target: Annotated[str | None, typer.Option(help="One target alone, such as ledger.")] = None,
+) -> None:
+    """Coverage-guided fuzzing of the ledger and of all that reads bytes; from a checkout."""
+    from peerwatt.cli.soak import run_fuzz
+
+    raise typer.Exit(run_fuzz(seconds, target))
+
+
 def main() -> None:
     """Runs the command that the process was started with; bad input is one line and exit 2."""
     try:

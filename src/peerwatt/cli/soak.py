@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +20,8 @@ from peerwatt.simulation.run import DayRun, sessions_of
 from peerwatt.simulation.sessions import Session, by_date, drop_reasons
 from peerwatt.simulation.world import World
 
-MECHANISMS = ("welfare", "uniform")
+FUZZ = Path(__file__).resolve().parents[3] / "tests" / "fuzz" / "fuzz.py"
+MECHANISMS = ("welfare", "uniform", "welfare-pairs")
 
 
 def run_days(sample: int, seed: int) -> bool:
@@ -105,3 +108,11 @@ def run_faults(seeds: int, blocks: int, first_seed: int) -> bool:
         f"{len(outcomes) - failed} seeds held, {failed} failed; {done} blocks, {rate:.0f} a second"
     )
     return failed == 0
+
+
+def run_fuzz(seconds: int, target: str | None) -> int:
+    """Fuzz every target, or one, for some seconds each; the exit code of the fuzzing."""
+    if not FUZZ.exists():
+        raise ValueError("soak fuzz: needs a checkout, with its tests/fuzz")
+    words = [sys.executable, str(FUZZ), "--seconds", str(seconds)]
+    return subprocess.run([*words, *(("--target", target) if target else ())]).returncode
