@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from peerwatt import __version__
-from peerwatt.cli import engine
+from peerwatt.cli import engine, network
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C, without a word."""
@@ -31,6 +31,7 @@ soak_app = typer.Typer(help="Long runs that look for faults.", no_args_is_help=T
 app.add_typer(config_app, name="config")
 app.add_typer(soak_app, name="soak")
 app.add_typer(engine.app, name="engine")
+app.add_typer(network.app, name="network")
 
 
 class MechanismName(StrEnum):
@@ -38,6 +39,7 @@ class MechanismName(StrEnum):
 
     WELFARE = "welfare"
     UNIFORM = "uniform"
+    WELFARE_PAIRS = "welfare-pairs"
 
 
 class SiteName(StrEnum):
