@@ -14,13 +14,17 @@ from peerwatt.units import WH_PER_KWH
 
 
 class Rooftop:
-    """The agent of a photovoltaic roof; it has no state to keep."""
+    """The agent of a photovoltaic roof; it has no state to keep. Where every pair of buyer and
+    seller has its own cost, even the sun's must rise with what it sends to each."""
+
+    def __init__(self, slope_ucoin_per_kwh2: int = 0) -> None:
+        self._slope = slope_ucoin_per_kwh2
 
     def orders(self, outlook: HubOutlook) -> Sequence[SellIntent]:
         max_wh = int(outlook.pv_kwh[0] * WH_PER_KWH)
         if max_wh == 0:
             return ()
-        return (SellIntent(max_wh=max_wh, ask_ucoin_per_kwh=0, slope_ucoin_per_kwh2=0),)
+        return (SellIntent(max_wh=max_wh, ask_ucoin_per_kwh=0, slope_ucoin_per_kwh2=self._slope),)
 
     def delivered(self, energy_wh: int) -> None:
         """Nothing to remember: the sun does not run low."""

@@ -90,6 +90,9 @@ def _whole(name: str, value: object) -> int:
     raise TypeError(f"{name}: must be a whole number up to {MAX_COUNT}, is {value!r}")
 
 
+# 2 l1 of the roof in a pairs round, ucoin/kWh^2: a tenth of a cent more for the second kWh.
+ROOF_SLOPE = 1_000
+
 AgentFor = Callable[[Session, Agent], Agent]
 """A user's own choice of agents: given a session and our agent for it, the agent to use. What a
 car needs counts in the published sums if its agent is a `ChargingCar`, which states it."""
@@ -113,7 +116,7 @@ def visits_of(
                 name=ROOF,
                 port=ROOF,
                 signer=Signer(keys.wallet(ROOF), host),
-                agent=Rooftop(),
+                agent=Rooftop(ROOF_SLOPE if config.mechanism == "welfare-pairs" else 0),
                 arrival_s=day.start_s - ORDER_LEAD_S,
                 departure_s=int(day.slot_start_s[-1]) + day.slot_s,
                 need_wh=0,

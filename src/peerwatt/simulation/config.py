@@ -146,7 +146,7 @@ class DayConfig(_Part):
     """Hours of the local clock from midnight to the end."""
     round_min: Literal[5, 10, 15, 20, 30, 60] = 15
     """Length of a round, minutes."""
-    mechanism: Literal["welfare", "uniform"] = "welfare"
+    mechanism: Literal["welfare", "uniform", "welfare-pairs"] = "welfare"
     """How a round is cleared."""
     need: Literal["delivered", "requested"] = "delivered"
     """What a car needs: what it truly took, or what its driver asked for, capped."""

@@ -175,7 +175,7 @@ class Founding:
         )
 
     def _rounds(self) -> None:
-        mechanism = Mechanism[self._config.mechanism.upper()]
+        mechanism = Mechanism[self._config.mechanism.upper().replace("-", "_")]
         for start_s in map(int, self._day.slot_start_s):
             end_s = start_s + self._day.slot_s
             _must(

@@ -97,7 +97,7 @@ def _round(each: Round, pv_wh: int) -> Row:
     return {
         "slot_start_s": each.slot_start_s,
         "status": each.status.name.lower(),
-        "mechanism": each.mechanism.name.lower(),
+        "mechanism": each.mechanism.name.lower().replace("_", "-"),
         "price_ucoin_per_kwh": clearing.price_ucoin_per_kwh if clearing else None,
         "buyer_price_ucoin_per_kwh": clearing.buyer_price_ucoin_per_kwh if clearing else None,
         "retail_ucoin_per_kwh": prices.retail_ucoin_per_kwh,

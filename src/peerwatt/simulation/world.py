@@ -1,10 +1,11 @@
 """A hub day on the ledger: cars come, order, are dispatched, metered and settled, slot by slot.
 
 Knows every room below and chooses their concrete parts. Time is the day's own: three blocks a
-slot, each begun by a tick of the simulated clock.
+slot, two more where a clearing is proposed, moved by ticks of the simulated clock.
 
     slot start - 120 s   cars check out and in; agents order
-    slot start -  60 s   the gate: the book closes and clears
+    slot start -  60 s   the gate: the book closes and clears; of pairs, the operator proposes how
+    slot start -  30 s   the best proposal clears it
     slot start           awards become set-points, minute by minute, until the slot's end
     slot end   +  30 s   the meters' readings are reported; the round settles
 """
@@ -23,16 +24,25 @@ from peerwatt.agents.vehicle import ChargingCar, purchase_orders
 from peerwatt.contracts import ledger
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.store import Store
+from peerwatt.market_operator.round import awaits_proposal, proposal_of, solve_round
 from peerwatt.records.market import Award, Side, round_key
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Block, Reason, Receipt
-from peerwatt.records.transactions import CheckIn, CheckOut, PlaceBuyOrder, PlaceSellOrder, Tick
+from peerwatt.records.transactions import (
+    CheckIn,
+    CheckOut,
+    PlaceBuyOrder,
+    PlaceSellOrder,
+    ProposeClearing,
+    Tick,
+)
 from peerwatt.simulation.cast import AgentFor, Visit, hub_of, ours, visits_of
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import CLOCK, ROLES, Keyring, chain_id_of, genesis_of
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.founding import SETUP_LEAD_S, Founding
 from peerwatt.simulation.timetable import (
+    CLEAR_LEAD_S,
     DISPUTE_WINDOW_S,
     GATE_LEAD_S,
     ORDER_LEAD_S,
@@ -104,12 +114,30 @@ class World:
         gate_s = int(self.day.slot_start_s[slot]) - GATE_LEAD_S
         self.tick(gate_s)
         self.seal(gate_s)
+        if awaits_proposal(self.host.get("rounds", self._round_id(slot))):
+            self.propose(slot)
+            self.seal(gate_s)
+            clear_by_s = int(self.day.slot_start_s[slot]) - CLEAR_LEAD_S
+            self.tick(clear_by_s)
+            self.seal(clear_by_s)
         by_port = {visit.port: visit for visit in self.visits if visit.present}
         for award in self.awards(slot):
             energy_wh = award.energy_wh if award.side == Side.BUY else -award.energy_wh
             visit = by_port[award.port]
             visit.awarded[slot] = energy_wh
             visit.tell(energy_wh)
+
+    def propose(self, slot: int) -> None:
+        """The operator's clearing of a frozen book, with its proof."""
+        round_id = self._round_id(slot)
+        prices = solve_round(self.host, round_id)
+        if prices is None:
+            return
+        for fields in proposal_of(self.host, round_id, prices):
+            receipt = self.members["aggregator"].send(
+                ProposeClearing, valid_until_s=int(self.day.slot_start_s[slot]), **fields
+            )
+            self.note("ProposeClearing", receipt)
 
     def deliver(self, slot: int) -> None:
         """The gateway steers the ports through the slot; cars come and go as they truly did."""

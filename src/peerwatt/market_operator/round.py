@@ -1,0 +1,58 @@
+"""Clears a frozen round for its members: solve, round the prices, propose them with their proof.
+
+Knows a host's view, the mechanism and the messages' fields. What it proposes is checked by the
+ledger; nobody has to believe it, and any member can run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from peerwatt.hosts.host import View
+from peerwatt.market_operator.quantize import listed_prices, pairs_book
+from peerwatt.mechanisms.welfare import clear_pairs
+from peerwatt.mechanisms.welfare_newton import NotConvergedError
+from peerwatt.records.market import Mechanism, Round, RoundStatus, prices_hash
+
+# A price takes at most nine bytes of a message of at most 1 MiB.
+PRICES_PER_PART = 100_000
+TOLERANCE = 1e-6
+
+
+def awaits_proposal(market_round: Round) -> bool:
+    """Whether a round is frozen and some member has to propose its clearing."""
+    waiting = market_round.status in (RoundStatus.CLOSED, RoundStatus.PROPOSED)
+    return waiting and market_round.mechanism == Mechanism.WELFARE_PAIRS
+
+
+def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:
+    """The prices that clear a frozen round best, one per order in pcoin/kWh; None where the solver
+    does not find them, and the round is left to others or to the grid."""
+    market_round: Round = view.get("rounds", round_id)
+    orders = [order for _, order in view.items("orders", round_id)]
+    book = pairs_book(market_round, orders)
+    try:
+        clearing = clear_pairs(
+            book.buyers, book.sellers, book.grid, lost_load=book.lost_load, tolerance=TOLERANCE
+        )
+    except NotConvergedError:
+        return None
+    return listed_prices(market_round, orders, clearing)
+
+
+def proposal_of(
+    view: View, round_id: bytes, prices: tuple[int, ...], *, per_part: int = PRICES_PER_PART
+) -> Iterator[dict[str, Any]]:
+    """The fields of the messages, mostly one, that propose these prices for a round."""
+    market_round: Round = view.get("rounds", round_id)
+    parts = max(-(-len(prices) // per_part), 1)
+    for part in range(parts):
+        yield {
+            "round_id": round_id,
+            "orders_root": market_round.orders_root,
+            "prices_hash": prices_hash(prices),
+            "part": part,
+            "parts": parts,
+            "prices": prices[part * per_part : (part + 1) * per_part],
+        }
