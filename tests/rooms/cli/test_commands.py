@@ -132,8 +132,8 @@ def test_soak_names_the_command_that_replays_a_failure(
     monkeypatch.setattr(soak, "check_day", check_day)
     outcome = peerwatt("soak", "days", "--sample", 3, "--seed", 7)
     assert outcome.code == 1
-    assert [config.mechanism for config in seen] == ["welfare", "uniform"] * 3
-    for config in seen[1::2]:
+    assert [config.mechanism for config in seen] == ["welfare", "uniform", "welfare-pairs"] * 3
+    for config in seen[1::3]:
         replay = (
             f"peerwatt day --site {config.site} --date {config.date} --mechanism uniform "
             f"--seed {config.sellers.seed} --out replay"
