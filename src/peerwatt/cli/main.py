@@ -174,11 +174,28 @@ def soak_sim(
     seeds: Annotated[int, typer.Option(min=1, help="How many chains to attack.")] = 20,
     blocks: Annotated[int, typer.Option(min=1, help="Blocks that each is attacked for.")] = 200,
     first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first chain.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
 ) -> None:
     """Lying parties, a bad network and a failing disk attack the ledger; no rule may break."""
     from peerwatt.cli.soak import run_faults
 
-    if not run_faults(seeds, blocks, first_seed):
+    if not run_faults(seeds, blocks, first_seed, jobs):
+        raise typer.Exit(1)
+
+
+@soak_app.command("mutants")
+def soak_mutants(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A mutant by name; again for more.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Chains to attack with each bug.")] = 8,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks that each is attacked for.")] = 200,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
+) -> None:
+    """Plant one bug at a time; the simulation must find at least 95 % of them."""
+    from peerwatt.cli.soak import run_mutants
+
+    if not run_mutants(only or [], seeds, blocks, jobs):
         raise typer.Exit(1)
 
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 from peerwatt.audit.folder import verify_folder
@@ -16,12 +20,15 @@ from peerwatt.records.bundles import Verdict
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DEFAULT_LIMIT_KW, DayConfig, load
 from peerwatt.simulation.faults import Outcome, run_seed
+from peerwatt.simulation.mutants import hunt_all, mutants
 from peerwatt.simulation.run import DayRun, sessions_of
 from peerwatt.simulation.sessions import Session, by_date, drop_reasons
+from peerwatt.simulation.tally import EVENTS, REASONS
 from peerwatt.simulation.world import World
 
-FUZZ = Path(__file__).resolve().parents[3] / "tests" / "fuzz" / "fuzz.py"
-MECHANISMS = ("welfare", "uniform", "welfare-pairs")
+MECHANISMS = ("welfare", "uniform")
+ENOUGH = 0.95
+"""The share of mutants that must be found."""
 
 
 def run_days(sample: int, seed: int) -> bool:
@@ -84,35 +91,66 @@ def check_day(config: DayConfig, sessions: Sequence[Session]) -> list[str]:
     return problems
 
 
-def run_faults(seeds: int, blocks: int, first_seed: int) -> bool:
+def run_faults(seeds: int, blocks: int, first_seed: int, jobs: int = 1) -> bool:
     """Attack so many chains, each from its own seed; whether every checker was content."""
-    outcomes: list[Outcome] = []
+    failed = done = 0
+    reasons: Counter[str] = Counter()
+    happened: Counter[str] = Counter()
     started_s = time.monotonic()
-    for seed in range(first_seed, first_seed + seeds):
-        with progress(f"seed {seed}") as heard:
-            outcome = run_seed(seed, blocks, heard)
-        outcomes.append(outcome)
+    for outcome in _outcomes(range(first_seed, first_seed + seeds), blocks, jobs):
+        failed += bool(outcome.failure)
+        done += outcome.blocks
+        reasons.update(outcome.reasons)
+        happened.update(outcome.happened)
         console.print(
-            f"seed {seed}: {outcome.blocks} blocks, {outcome.accepted} messages accepted, "
+            f"seed {outcome.seed}: {outcome.blocks} blocks, {outcome.accepted} messages accepted, "
             f"{outcome.refused} turned away, {outcome.settled_rounds} rounds settled, "
             f"{outcome.power_cuts} power cuts, {outcome.disk_errors} disk errors, "
             f"{outcome.restarts} restarts"
         )
         if outcome.failure:
             console.print(f"  [red]failed[/]: {plain(outcome.failure)}")
-            console.print(f"  peerwatt soak sim --seeds 1 --first-seed {seed} --blocks {blocks}")
-    failed = sum(bool(outcome.failure) for outcome in outcomes)
-    done = sum(outcome.blocks for outcome in outcomes)
+            again = f"--seeds 1 --first-seed {outcome.seed} --blocks {blocks}"
+            console.print(f"  peerwatt soak sim {again}")
     rate = done / max(time.monotonic() - started_s, 1e-9)
+    console.print(_counted("refused", reasons, REASONS))
+    console.print(_counted("happened", happened, EVENTS))
     console.print(
-        f"{len(outcomes) - failed} seeds held, {failed} failed; {done} blocks, {rate:.0f} a second"
+        f"{seeds - failed} seeds held, {failed} failed; {done} blocks, {rate:.0f} a second"
     )
     return failed == 0
 
 
-def run_fuzz(seconds: int, target: str | None) -> int:
-    """Fuzz every target, or one, for some seconds each; the exit code of the fuzzing."""
-    if not FUZZ.exists():
-        raise ValueError("soak fuzz: needs a checkout, with its tests/fuzz")
-    words = [sys.executable, str(FUZZ), "--seconds", str(seconds)]
-    return subprocess.run([*words, *(("--target", target) if target else ())]).returncode
+def _outcomes(seeds: Sequence[int], blocks: int, jobs: int) -> Iterator[Outcome]:
+    """What the seeds come to, in their order; several processes at once where asked for."""
+    if jobs == 1:
+        for seed in seeds:
+            with progress(f"seed {seed}") as heard:
+                yield run_seed(seed, blocks, heard)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(run_seed, seeds, repeat(blocks))
+
+
+def _counted(title: str, counts: Mapping[str, int], names: Sequence[str]) -> str:
+    """How often each came, the rarest last, and what never did."""
+    seen = sorted((name for name in names if counts.get(name)), key=lambda each: -counts[each])
+    never = [name for name in names if not counts.get(name)]
+    text = f"{title}: " + ", ".join(f"{counts[name]} {name}" for name in seen)
+    return text + (f"; never: {', '.join(never)}" if never else "; nothing never")
+
+
+def run_mutants(only: Sequence[str], seeds: int, blocks: int, jobs: int) -> bool:
+    """Plant every mutant, or those named; whether enough of them were found."""
+    names = list(only) or [mutant.name for mutant in mutants()]
+    started_s = time.monotonic()
+    found = 0
+    for finding in hunt_all(names, seeds, blocks, jobs):
+        found += finding.found
+        how = f"{finding.checker}, after {finding.blocks} blocks: {finding.what}"
+        told = how if finding.found else f"[red]survived[/] {finding.blocks} blocks"
+        console.print(f"{finding.mutant}: {plain(how) if finding.found else told}")
+    took_s = time.monotonic() - started_s
+    share = found / len(names)
+    console.print(f"{found} of {len(names)} mutants found, {share:.1%}, in {took_s:.0f} s")
+    return share >= ENOUGH

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-
-from msgspec.structs import replace
+from typing import Any
 
 from peerwatt.records import transactions as tx
-from peerwatt.records.codec import CodecError, decode, digest
-from peerwatt.records.market import Award, Mechanism, Round, RoundStatus, Side, SlotLimit
+from peerwatt.records.codec import digest
+from peerwatt.records.market import (
+    Award,
+    BuyOrder,
+    Mechanism,
+    Order,
+    Round,
+    RoundStatus,
+    Side,
+    SlotLimit,
+)
 from peerwatt.records.members import Member
 from peerwatt.records.readings import MeterReading, SignedReading, sign_reading
 from peerwatt.simulation.parties import (
@@ -30,11 +38,12 @@ from peerwatt.simulation.parties import (
     Parties,
 )
 
-PRICES = (0, 150_000, 250_000, 300_000, 350_000, 400_000, 450_000, 500_000, 500_000, 500_001)
+PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_000)
 COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
-STEPS_S = (1, 30, 60, 60, 120, 180, 300, 300, 900)
-ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_000, 450_000, 500_001)
-ENERGY_WH = (0, 1, 700, 1_500, 1_500, 2_000, 2_000, 2_750, 2_750, 2_751)
+STEPS_S = (0, 1, 30, 60, 60, 120, 180, 300, 300, 900)
+ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000)
+ENERGY_WH = (1, 700, 1_500, 1_501, 2_000, 2_003, 2_500, 2_750)
+MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 4, Mechanism.WELFARE_PAIRS)
 
 
 class Actors:
@@ -47,56 +56,36 @@ class Actors:
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
-            (self._opening, 2),
-            (self._plug, 4),
-            (self._order, 14),
-            (self._cancel, 1),
-            (self._report, 6),
-            (self._money, 3),
-            (self._dispute, 2),
-            (self._membership, 1),
+            (self._opening, 5),
+            (self._plug, 7),
+            (self._order, 30),
+            (self._cancel, 2),
+            (self._report, 16),
+            (self._money, 6),
+            (self._dispute, 5),
+            (self._membership, 4),
+            (self._publish, 2),
         )
         doings, weights = zip(*weighted, strict=True)
         [do] = self._chance.choices(doings, weights)
         message: bytes | None = do()
         return message
 
-    def tick(self) -> bytes:
+    def tick(self) -> bytes | None:
         """The clock's next message; sometimes it skips much."""
         return self._all.tick(self._chance.choice(STEPS_S))
-
-    def spoil(self, transaction: bytes) -> bytes:
-        """The transaction with a bit flipped, forged, too late, or for another chain."""
-        how = self._chance.choice(("bit", "forged", "late", "chain", "nonce"))
-        if how == "bit":
-            at = self._chance.randrange(len(transaction))
-            flipped = transaction[at] ^ 1 << self._chance.randrange(8)
-            return transaction[:at] + bytes([flipped]) + transaction[at + 1 :]
-        try:
-            message = tx.decode_message(decode(transaction, tx.Transaction).message)
-        except CodecError:  # an amount beyond all bounds is spoilt already
-            return transaction
-        signer = self._all.key(self._all.names[message.signer])
-        if how == "forged":
-            signer = self._all.key("stranger")
-        elif how == "late":
-            message = replace(message, valid_until_s=self._all.now_s - 1)
-        elif how == "chain":
-            message = replace(message, chain_id="sim-another")
-        else:
-            message = replace(message, nonce=message.nonce + 1)
-        return tx.sign_message(message, signer)
 
     def _site_of_chance(self) -> tuple[str, str]:
         return self._chance.choice(tuple(SITES.items()))
 
     def _opening(self) -> bytes:
         site, operator = self._site_of_chance()
-        start_s = (self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3))) * SLOT_S
-        if self._chance.random() < 0.15:
+        slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3))
+        start_s = slot * SLOT_S
+        if self._chance.random() < 0.2:
             limit = SlotLimit(
                 slot_start_s=start_s,
-                import_limit_w=self._chance.choice((0, 2_000, 50_000)),
+                import_limit_w=self._chance.choice((0, 2_000, 5_000)),
                 export_limit_w=0,
             )
             return self._all.sign("grid", tx.PublishLimits, site=site, limits=(limit,))
@@ -105,8 +94,8 @@ class Actors:
             operator,
             tx.OpenRound,
             site=site,
-            tariff="day",
-            mechanism=self._chance.choice(tuple(Mechanism)),
+            tariff=self._chance.choice(("day", "day", "day", "day", "night", "late")),
+            mechanism=self._chance.choice(MECHANISMS),
             gate_s=start_s - GATE_LEAD_S,
             clear_by_s=start_s - CLEAR_LEAD_S,
             slot_start_s=start_s,
@@ -114,21 +103,41 @@ class Actors:
             settle_by_s=end_s + SETTLE_LAG_S,
         )
 
+    def _publish(self) -> bytes:
+        """A tariff, a hub, a port: most of them are there already."""
+        site, operator = self._site_of_chance()
+        what = self._chance.choice(("tariff", "site", "port", "tick"))
+        if what == "tariff":
+            by = self._chance.choice(("supplier", "supplier", NEWCOMERS[0]))
+            return self._all.tariff(self._chance.choice(("day", "night", "late")), by)
+        if what == "site":
+            return self._all.site(self._chance.choice((site, "east")), operator)
+        if what == "port":
+            return self._all.port(self._chance.choice((site, "east")), "p5", operator)
+        time_s = self._all.now_s + self._chance.choice((-1, 0, 60))
+        by = self._chance.choice(("grid", "ann"))
+        return self._all.sign(by, tx.Tick, time_s=time_s)
+
     def _plug(self) -> bytes:
         site, operator = self._site_of_chance()
-        port = self._chance.choice((*PORTS, "p9")) if self._chance.random() < 0.1 else ""
-        port = port or self._chance.choice(PORTS)
-        found = self._all.host.get("ports", f"{site}/{port}".encode())
-        if found is not None and found.wallet and self._chance.random() < 0.25:
+        port = self._chance.choice(PORTS)
+        if self._plugged_in(site, port) and self._chance.random() < 0.2:
             return self._all.sign(operator, tx.CheckOut, site=site, port=port)
+        free = [name for name in PORTS if not self._plugged_in(site, name)]
+        port = self._chance.choice(free or [port])
         wallet = self._all.key(self._chance.choice((*DRIVERS, "stranger"))).public
         return self._all.sign(operator, tx.CheckIn, site=site, port=port, wallet=wallet)
 
+    def _plugged_in(self, site: str, port: str) -> str:
+        """Who is plugged in at a port, if there is one and somebody is."""
+        found = self._all.host.get("ports", f"{site}/{port}".encode())
+        return "" if found is None else self._all.names.get(found.wallet, "")
+
     def rounds(self, *statuses: RoundStatus) -> list[tuple[bytes, Round]]:
-        """The rounds in any of these states."""
-        return [
-            (key, each) for key, each in self._all.host.items("rounds") if each.status in statuses
-        ]
+        """The rounds in any of these states, of those that have something to come."""
+        due = {entry.round_id: None for _, entry in self._all.host.items("agenda")}
+        found = [(round_id, self._all.host.get("rounds", round_id)) for round_id in due]
+        return [(round_id, each) for round_id, each in found if each.status in statuses]
 
     def _order(self) -> bytes | None:
         rounds = self.rounds(RoundStatus.OPEN)
@@ -136,10 +145,13 @@ class Actors:
             return self._opening()
         round_id, market_round = self._chance.choice(rounds)
         port, by = self._chance.choice(self._free(round_id, market_round.site))
-        if not by or self._chance.random() < 0.05:
+        if not by or self._chance.random() < 0.03:
             by = self._chance.choice(DRIVERS)
+        book: list[Order] = [order for _, order in self._all.host.items("orders", round_id)]
+        buyers = sum(isinstance(order, BuyOrder) for order in book)
         most = self._chance.choice(ENERGY_WH)
-        if self._chance.random() < 0.5:
+        # Whoever comes late takes the side that the book lacks, so that cars trade.
+        if self._chance.random() < (0.8 if 2 * buyers > len(book) else 0.3):
             return self._all.sign(
                 by,
                 tx.PlaceSellOrder,
@@ -147,7 +159,7 @@ class Actors:
                 port=port,
                 max_wh=most,
                 ask_ucoin_per_kwh=self._chance.choice(ASKS),
-                slope_ucoin_per_kwh2=self._chance.choice((0, 10_000, 70_000)),
+                slope_ucoin_per_kwh2=self._chance.choice((0, 10_000, 70_001)),
             )
         low, high = sorted((self._chance.choice(PRICES), self._chance.choice(PRICES)))
         return self._all.sign(
@@ -163,16 +175,9 @@ class Actors:
 
     def _free(self, round_id: bytes, site: str) -> list[tuple[str, str]]:
         """Ports without an order in the round, and who is plugged in there; else all ports."""
-        plugged = [
-            (port, self._all.names.get(found.wallet, ""))
-            for port in PORTS
-            if (found := self._all.host.get("ports", f"{site}/{port}".encode())) is not None
-        ]
-        free = [
-            (port, by)
-            for port, by in plugged
-            if by and self._all.host.get("port_orders", port.encode(), round_id) is None
-        ]
+        plugged = [(port, self._plugged_in(site, port)) for port in PORTS]
+        taken = dict(self._all.host.items("port_orders", round_id))
+        free = [(port, by) for port, by in plugged if by and port.encode() not in taken]
         return free if free and self._chance.random() < 0.9 else plugged
 
     def _cancel(self) -> bytes | None:
@@ -184,18 +189,20 @@ class Actors:
         if not open_orders:
             return None
         round_id, order = self._chance.choice(open_orders)
-        by = self._all.names[order.owner] if self._chance.random() < 0.9 else "stranger"
+        by = self._all.names[order.owner] if self._chance.random() < 0.8 else "ann"
         return self._all.sign(by, tx.CancelOrder, round_id=round_id, order_id=order.order_id)
 
     def _money(self) -> bytes:
-        how = self._chance.choice(("mint", "transfer", "withdraw", "wallet"))
-        name = self._chance.choice(ANYONE)
+        how = self._chance.choice(("mint", "mint", "transfer", "withdraw", "wallet"))
+        name = self._chance.choice((*ANYONE, "supplier", *SITES.values()))
         if how == "wallet":
-            return self._all.wallet(self._chance.choice(DRIVERS))
+            return self._all.wallet(self._chance.choice((*DRIVERS, "grid")))
         if how == "mint":
-            cosigner = self._chance.choice(("regulator", "regulator", "grid", ""))
-            return self._all.mint(name, self._chance.choice((0, 1, 100, 9_000)), cosigner)
-        amount = self._chance.choice(COINS)
+            cosigner = self._chance.choice(("regulator", "regulator", "regulator", "grid", ""))
+            coins = self._chance.choice((0, 1, 5, 100, 9_000))
+            return self._all.mint(self._chance.choice(ANYONE), coins, cosigner)
+        free = self._all.free_ucoin(name)
+        amount = self._chance.choice((*COINS, free, free, free + 1))
         if how == "withdraw":
             return self._all.sign(
                 name, tx.Withdraw, amount_ucoin=amount, payout_reference=digest(b"payout")
@@ -206,9 +213,10 @@ class Actors:
     # --- readings, true and false
 
     def _report(self) -> bytes | None:
+        found = self.rounds(RoundStatus.CLEARED, RoundStatus.DELIVERED, RoundStatus.SETTLED)
         over = [
             (round_id, each)
-            for round_id, each in self.rounds(RoundStatus.CLEARED, RoundStatus.DELIVERED)
+            for round_id, each in found
             if each.slot_end_s <= self._all.now_s < each.settle_by_s or self._chance.random() < 0.02
         ]
         if not over:
@@ -216,21 +224,21 @@ class Actors:
         round_id, market_round = self._chance.choice(over)
         awards = [award for _, award in self._all.host.items("awards", round_id)]
         net_wh = {award.port: self._measured(award) for award in awards}
-        net_wh[""] = sum(net_wh.values()) + self._chance.choice((0, 0, 3, -200))
+        net_wh[""] = sum(net_wh.values()) + self._chance.choice((0, 0, 3, -200, 700, -4_000, 9_000))
         missing = self._chance.random() < 0.3
         readings = tuple(
             self._reading(market_round, port, net_wh[port])
             for port in sorted(net_wh)
             if not missing or self._chance.random() < 0.7
         )
-        by = SITES[market_round.site]
-        if self._chance.random() < 0.05:
-            by = self._chance.choice(tuple(ROLES))
+        site = self._all.host.get("sites", market_round.site.encode())
+        by = self._all.names[site.operator]
         return self._all.sign(by, tx.ReportReadings, round_id=round_id, readings=readings)
 
     def _measured(self, award: Award) -> int:
         """What a meter saw, towards the device: as awarded, less, nothing, or more."""
-        share = self._chance.choice((1, 1, 1, 1, 0.5, 0, 1.3))
+        short = (1, 0.5, 0) if award.side == Side.SELL else (1, 1, 1, 0.3, 0)
+        share = self._chance.choice((*short, self._chance.choice((-0.2, 1.3))))
         energy_wh = int(award.energy_wh * share)
         return energy_wh if award.side == Side.BUY else -energy_wh
 
@@ -240,7 +248,7 @@ class Actors:
         sequence, bought, sold = (
             (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
         )
-        lie = self._chance.choices(("", "repeated", "forged", "other slot"), (88, 4, 4, 4))[0]
+        lie = self._chance.choices(("", "repeated", "forged", "other slot"), (96, 1, 1, 2))[0]
         shift_s = SLOT_S if lie == "other slot" else 0
         reading = MeterReading(
             meter=meter.public,
@@ -258,14 +266,16 @@ class Actors:
     # --- disputes and votes
 
     def _dispute(self) -> bytes | None:
-        disputes = [key for key, each in self._all.host.items("disputes") if not each.resolved]
-        credit = self._chance.choice((0, 1, 1_000, 10**9))
-        if disputes and self._chance.random() < 0.5:
+        disputes = [(key, each) for key, each in self._all.host.items("disputes")]
+        open_ones = [(key, each) for key, each in disputes if not each.resolved]
+        if disputes and self._chance.random() < (0.5 if open_ones else 0.1):
+            key, dispute = self._chance.choice(open_ones or disputes)
+            credits = (0, 1, 1_000, dispute.frozen_ucoin, dispute.frozen_ucoin + 1)
             return self._all.sign(
-                self._chance.choice(("regulator", "regulator", "grid")),
+                self._chance.choice(("regulator", "regulator", "regulator", "grid")),
                 tx.ResolveDispute,
-                order_id=self._chance.choice(disputes),
-                credit_ucoin=credit,
+                order_id=key,
+                credit_ucoin=self._chance.choice(credits),
             )
         rows = [
             (round_id, row)
@@ -275,24 +285,49 @@ class Actors:
         if not rows:
             return None
         round_id, row = self._chance.choice(rows)
+        stake = row.paid_ucoin + row.received_ucoin + row.penalty_ucoin
         return self._all.sign(
             self._all.names[row.owner] if self._chance.random() < 0.9 else "eve",
             tx.OpenDispute,
             round_id=round_id,
             order_id=row.order_id,
-            amount_ucoin=self._chance.choice((1, row.paid_ucoin, row.received_ucoin, 10**9)),
+            amount_ucoin=self._chance.choice((0, 1, row.paid_ucoin, stake, stake + 1)),
             statement_hash=digest(b"statement"),
         )
 
     def _membership(self) -> bytes:
-        proposals = [key for key, each in self._all.host.items("proposals") if not each.done]
-        if proposals and self._chance.random() < 0.85:
-            by = self._chance.choice((*ROLES, *NEWCOMERS[:1]))
-            return self._all.sign(by, tx.Vote, proposal_id=self._chance.choice(proposals))
+        proposals = [(key, each) for key, each in self._all.host.items("proposals")]
+        under_vote = [(key, each) for key, each in proposals if self._would_do(each)]
+        if under_vote and self._chance.random() < 0.85:
+            by = self._chance.choice((*ROLES, NEWCOMERS[0]))
+            key, _ = max(under_vote, key=lambda each: (len(each[1].voters), each[0]))
+            if self._chance.random() < 0.2:
+                key, _ = self._chance.choice(proposals)
+            return self._all.sign(by, tx.Vote, proposal_id=key)
+        by = self._chance.choice((*ROLES, *ROLES, "ann"))
+        return self._all.sign(by, tx.ProposeChange, change=self._change())
+
+    def _would_do(self, proposal: Any) -> bool:
+        """Whether there is a point in voting; rules that nobody has yet would stop the chain."""
+        change = proposal.change
+        soon = isinstance(change, tx.UpgradeRules) and change.height < 10**6
+        return not proposal.done and not soon
+
+    def _change(self) -> tx.Change:
+        """A role taken comes back before anything else is thought of."""
+        members = dict(self._all.host.items("members"))
+        for name, role in ROLES.items():
+            key = self._all.key(name).public
+            if key not in members or members[key].roles != role:
+                return tx.AddMember(member=Member(key=key, name=name, roles=int(role)))
+        what, height = self._chance.random(), self._all.host.height
+        if what < 0.15:
+            later = height + self._chance.choice((-1, 0, 1, 3, 10**6))
+            version = 1 if later < height + 10**6 else self._chance.choice((0, 1, 2))
+            return tx.UpgradeRules(rules_version=version, height=max(later, 0))
         who = self._chance.choice((*NEWCOMERS, DRIVERS[0]))
-        key, by = self._all.key(who).public, self._chance.choice((*ROLES, "stranger"))
-        change: tx.Change = tx.RemoveMember(key=key)
-        if self._chance.random() < 0.7:
-            roles = self._chance.randrange(64)
-            change = tx.AddMember(member=Member(key=key, name=who, roles=roles))
-        return self._all.sign(by, tx.ProposeChange, change=change)
+        if what < 0.35:
+            return tx.RemoveMember(key=self._all.key(who).public)
+        who = self._chance.choice((who, *ROLES))
+        roles = 0 if who in ROLES else self._chance.randrange(64)
+        return tx.AddMember(member=Member(key=self._all.key(who).public, name=who, roles=roles))

@@ -1,32 +1,35 @@
 """What must hold of a ledger whatever anybody does to it, checked from outside block by block.
 
 Knows blocks, receipts and sealed trees. It keeps a ledger of its own, simple enough to believe:
-coins by account from accepted messages and settled rounds, and every id it has seen before.
+coins by account from accepted messages and settled rounds, and every id it has seen before. A
+reference beside it, which runs every rule again, has the last word.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from random import Random
 from typing import Any, NamedTuple
 
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.contracts.life import FINAL
-from peerwatt.contracts.state import POT
 from peerwatt.hosts.replica import Replica
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, digest
-from peerwatt.records.market import Award, Order, Round, SettledAward
+from peerwatt.records.market import Award, BuyOrder, Order, Round, SettledAward
 from peerwatt.records.members import Site
 from peerwatt.records.readings import SignedReading
-from peerwatt.records.receipts import Receipt
+from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.records.signing import SigningKey
+from peerwatt.simulation.differential import Differential
+from peerwatt.simulation.failures import CheckFailed, require
+from peerwatt.simulation.proofs import ProofChecks
+from peerwatt.simulation.reference import ENDED
+from peerwatt.simulation.reference_rules import POT
+from peerwatt.simulation.tally import of_message, of_round
 
-
-class CheckFailed(Exception):  # noqa: N818
-    """Something that must hold does not: which checker saw it, and what."""
-
-    def __init__(self, checker: str, what: str) -> None:
-        super().__init__(f"{checker}: {what}")
-        self.checker = checker
+PROVED = 0.15
+"""In how many blocks proofs are asked for."""
 
 
 class Mark(NamedTuple):
@@ -35,16 +38,23 @@ class Mark(NamedTuple):
     block_id: bytes
     app_hash: bytes
     receipts: tuple[Receipt, ...]
+    market_time_s: int
 
 
 class Checkers:
     """Watches one chain; the state before its first block is that of the genesis."""
 
-    def __init__(self, host: Replica) -> None:
-        self.marks = [Mark(host.head_id, host.app_hash, ())]
+    def __init__(self, host: Replica, genesis: bytes, witness: SigningKey, chance: Random) -> None:
+        time_s = host.get("chain", b"chain").market_time_s
+        self.marks = [Mark(host.head_id, host.app_hash, (), time_s)]
         self.coins: dict[bytes, int] = {}
         self.settled_rounds = 0
         self.accepted = 0
+        self.reasons: Counter[str] = Counter()
+        self.happened: Counter[str] = Counter()
+        self.differential = Differential(genesis)
+        self._proofs = ProofChecks(witness, chance)
+        self._chance = chance
         self._transactions: dict[bytes, int] = {}
         self._orders: dict[bytes, bytes] = {}
         self._settled: dict[bytes, bytes] = {}
@@ -60,38 +70,58 @@ class Checkers:
         self._whole(host)
         receipts = host.receipts(host.height)
         self._kept(host, receipts)
-        self._admitted(receipts, admitted)
+        if self._still(host):
+            self._admitted(receipts, admitted)
         for data, receipt in zip(host.block(host.height).transactions, receipts, strict=True):
+            self.reasons[Reason(receipt.reason).name] += 1
             if receipt.ok:
                 self._take(host, data, receipt)
         for event in host.result(host.height).events:
+            self.happened[event.kind] += 1
             if event.kind == "settled":
                 self._settle(host, event.key)
         self._money(host)
         broken = broken_invariants(host.state)
-        _require(not broken, "invariants", "; ".join(broken))
+        require(not broken, "invariants", "; ".join(broken))
+        self.differential.after_block(host)
+        self._proofs.check_header(host, [each.block_id for each in self.marks[1:-1]])
+        if self._chance.random() < PROVED:
+            self._proofs.check(host, self.differential)
+
+    def submitted(self, data: bytes, receipt: Receipt) -> None:
+        """Admission has answered."""
+        self.reasons[Reason(receipt.reason).name] += not receipt.ok
+        self.differential.submitted(data, receipt)
 
     def _whole(self, host: Replica) -> None:
-        _require(host.height == len(self.marks), "nothing lost", f"height is {host.height}")
+        require(host.height == len(self.marks), "nothing lost", f"height is {host.height}")
         try:
             block = host.block(host.height)
         except ValueError as error:
             raise CheckFailed("nothing lost", str(error)) from error
-        previous = block.signed_header.header.context.previous_block_id
-        _require(previous == self.marks[-1].block_id, "nothing lost", "a block before is another")
-        self.marks.append(Mark(host.head_id, host.app_hash, host.receipts(host.height)))
+        context = block.signed_header.header.context
+        same = context.previous_block_id == self.marks[-1].block_id
+        require(same, "nothing lost", "a block before is another")
+        receipts, time_s = host.receipts(host.height), context.market_time_s
+        require(time_s >= self.marks[-1].market_time_s, "time", "runs backwards")
+        self.marks.append(Mark(host.head_id, host.app_hash, receipts, time_s))
+
+    def _still(self, host: Replica) -> bool:
+        """Whether admission and block had the same time: on block time a message can come late."""
+        ticks = bool(host.get("chain", b"chain").tick_key)
+        return ticks or self.marks[-1].market_time_s == self.marks[-2].market_time_s
 
     def _kept(self, host: Replica, receipts: tuple[Receipt, ...]) -> None:
         """Every transaction of a block has its receipt; none is accepted a second time."""
         ids = [digest(data) for data in host.block(host.height).transactions]
-        _require(ids == [each.transaction_id for each in receipts], "receipts", "one is missing")
+        require(ids == [each.transaction_id for each in receipts], "receipts", "one is missing")
         for receipt in receipts:
             if receipt.ok:
                 name = receipt.transaction_id.hex()
                 before = self._transactions.setdefault(receipt.transaction_id, host.height)
-                _require(before == host.height, "nothing twice", f"{name} accepted again")
+                require(before == host.height, "nothing twice", f"{name} accepted again")
         accepted = [each.transaction_id for each in receipts if each.ok]
-        _require(len(accepted) == len(dict.fromkeys(accepted)), "nothing twice", "in one block")
+        require(len(accepted) == len(dict.fromkeys(accepted)), "nothing twice", "in one block")
         self.accepted += len(accepted)
 
     def _admitted(self, receipts: tuple[Receipt, ...], admitted: Iterable[bytes]) -> None:
@@ -99,9 +129,9 @@ class Checkers:
         answers = {each.transaction_id: each for each in reversed(receipts)}
         for transaction_id in admitted:
             answer = answers.get(transaction_id)
-            _require(answer is not None, "nothing lost", "what waited came into no block")
+            require(answer is not None, "nothing lost", "what waited came into no block")
             refused = "" if answer is None or answer.ok else f"{answer.reason} {answer.field}"
-            _require(not refused, "admission", f"let in, then refused: {refused}")
+            require(not refused, "admission", f"let in, then refused: {refused}")
 
     # --- the model: coins and ids
 
@@ -109,6 +139,7 @@ class Checkers:
         """What an accepted message does to the coins, and which orders it makes."""
         transaction = decode(data, tx.Transaction)
         message = tx.decode_message(transaction.message)
+        self.happened.update(of_message(host, message))
         match message:
             case tx.Mint():
                 self._pay(message.to, message.amount_ucoin)
@@ -124,7 +155,7 @@ class Checkers:
             case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
                 self._orders[transaction.message_id] = message.round_id
             case tx.CancelOrder():
-                _require(
+                require(
                     self._orders.pop(message.order_id, b"") == message.round_id,
                     "orders",
                     "one is cancelled that does not stand",
@@ -139,11 +170,11 @@ class Checkers:
         """Every account has what the model says: nothing is lost, and nobody is paid twice."""
         for key, account in host.items("accounts"):
             has, due = account.free_ucoin + account.held_ucoin, self.coins.get(key, 0)
-            _require(has == due, "coins", f"account {key.hex()} has {has}, is due {due} ucoin")
+            require(has == due, "coins", f"account {key.hex()} has {has}, is due {due} ucoin")
         chain = host.get("chain", b"chain")
         supply = chain.issued_ucoin - chain.withdrawn_ucoin
         total = sum(self.coins.values())
-        _require(supply == total, "coins", f"supply is {supply} ucoin, {total} are accounted for")
+        require(supply == total, "coins", f"supply is {supply} ucoin, {total} are accounted for")
 
     def _settle(self, host: Replica, round_id: bytes) -> None:
         """A round is settled: once, every award of it, with readings that count once."""
@@ -153,21 +184,26 @@ class Checkers:
         orders = dict(_tree(host, "orders", round_id, Order))
         awards = dict(_tree(host, "awards", round_id, Award))
         settled = _tree(host, "settlements", round_id, SettledAward)
-        _require([key for key, _ in settled] == list(awards), "orders", "awards are not settled")
+        require([key for key, _ in settled] == list(awards), "orders", "awards are not settled")
         placed = [key for key, scope in self._orders.items() if scope == round_id]
-        _require(sorted(placed) == list(orders), "orders", "the book is not what was accepted")
+        require(sorted(placed) == list(orders), "orders", "the book is not what was accepted")
         for order_id, row in settled:
             name = order_id.hex()
             before = self._settled.setdefault(order_id, round_id)
-            _require(before == round_id, "nothing twice", f"order {name} is settled again")
-            _require(order_id in orders, "orders", f"order {name} was never in the book")
+            require(before == round_id, "nothing twice", f"order {name} is settled again")
+            require(order_id in orders, "orders", f"order {name} was never in the book")
             fits = row.metered_wh <= row.awarded_wh <= orders[order_id].max_wh
-            _require(fits, "orders", f"order {name} is filled beyond its size")
-            self._pay(row.owner, row.received_ucoin - row.paid_ucoin - row.penalty_ucoin)
+            require(fits, "orders", f"order {name} is filled beyond its size")
+            charged = row.paid_ucoin + row.penalty_ucoin
+            for most in (awards[order_id].held_ucoin, orders[order_id].held_ucoin):
+                require(charged <= most, "holds", f"order {name} is charged beyond its hold")
+            _require_limit(orders[order_id], awards[order_id])
+            self._pay(row.owner, row.received_ucoin - charged)
         for order_id in placed:
             del self._orders[order_id]
         self._pay_parties(market_round, site)
         self._count_readings(host, round_id)
+        self.happened.update(of_round(market_round, [row for _, row in settled]))
 
     def _pay_parties(self, market_round: Round, site: Site) -> None:
         totals = market_round.totals
@@ -182,39 +218,49 @@ class Checkers:
         for _, signed in _tree(host, "readings", round_id, SignedReading):
             reading = signed.reading
             name = f"{reading.meter.hex()} {reading.sequence}"
-            _require(signed.is_signed(host.chain_id), "readings", f"{name} is not its meter's")
+            require(signed.is_signed(host.chain_id), "readings", f"{name} is not its meter's")
             first = self._readings.setdefault((reading.meter, reading.sequence), round_id)
             of_slot = self._slots.setdefault((reading.meter, reading.start_s), round_id)
-            _require(first == of_slot == round_id, "nothing twice", f"reading {name} counts again")
+            require(first == of_slot == round_id, "nothing twice", f"reading {name} counts again")
 
     # --- restarts and the end
 
     def after_restart(self, host: Replica) -> None:
         """A host that was opened again stands at the last block that was seen, unchanged."""
-        _require(host.height == len(self.marks) - 1, "nothing lost", f"height is {host.height}")
+        require(host.height == len(self.marks) - 1, "nothing lost", f"height is {host.height}")
         mark = self.marks[-1]
-        _require(host.app_hash == mark.app_hash, "nothing lost", "another app hash after restart")
-        _require(host.head_id == mark.block_id, "nothing lost", "another block after restart")
+        require(host.app_hash == mark.app_hash, "nothing lost", "another app hash after restart")
+        require(host.head_id == mark.block_id, "nothing lost", "another block after restart")
         self._money(host)
+        self.differential.whole(host)
+        self._proofs.after_restart(host)
 
     def at_the_end(self, host: Replica, replayed: Replica) -> None:
         """Every round has ended, holds are released, and the chain runs again to the same end."""
         for round_id, each in host.items("rounds"):
-            _require(each.status in FINAL, "rounds end", f"{round_id.hex()} is {each.status.name}")
+            require(each.status in ENDED, "rounds end", f"{round_id.hex()} is {each.status.name}")
         disputed = any(not each.resolved for _, each in host.items("disputes"))
         held = sum(account.held_ucoin for _, account in host.items("accounts"))
-        _require(disputed or held == 0, "rounds end", f"{held} ucoin are still held")
+        require(disputed or held == 0, "rounds end", f"{held} ucoin are still held")
         for height, mark in enumerate(self.marks[1:], 1):
             same = host.receipts(height) == mark.receipts == replayed.receipts(height)
-            _require(same, "replay", f"other receipts at block {height}")
+            require(same, "replay", f"other receipts at block {height}")
         same = host.app_hash == replayed.app_hash and host.head_id == replayed.head_id
-        _require(same, "replay", "another app hash")
+        require(same, "replay", "another app hash")
+        self.differential.whole(host)
+
+
+def _require_limit(order: Order, award: Award) -> None:
+    """Nobody pays more, or gets less, than it asked for; a minimum goes at any price."""
+    price, name = award.price_ucoin_per_kwh, order.order_id.hex()
+    if isinstance(order, BuyOrder):
+        at_most = order.price_high_ucoin_per_kwh
+        fits = award.energy_wh <= order.min_wh or price <= at_most
+        require(fits, "limits", f"order {name} pays {price}, at most {at_most} was asked")
+    else:
+        fits = price >= order.ask_ucoin_per_kwh
+        require(fits, "limits", f"order {name} gets {price}, less than was asked")
 
 
 def _tree(host: Replica, name: str, round_id: bytes, record: Any) -> list[tuple[bytes, Any]]:
     return [(key, decode(data, record)) for key, data in host.sealed(name, round_id)]
-
-
-def _require(holds: bool, checker: str, what: str) -> None:
-    if not holds:
-        raise CheckFailed(checker, what)

@@ -7,37 +7,41 @@ source of chance: the same seed gives the same blocks.
 from __future__ import annotations
 
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from peerwatt.contracts import ledger
-from peerwatt.contracts.life import FINAL
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.replay import replay_blocks
 from peerwatt.hosts.replica import BlockRefused
 from peerwatt.hosts.store import StoreError
 from peerwatt.records.codec import digest
 from peerwatt.simulation.actors import Actors
-from peerwatt.simulation.checkers import Checkers, CheckFailed
+from peerwatt.simulation.checkers import Checkers
 from peerwatt.simulation.disk import STATEMENTS, Disk, FailingStore, PowerCut
+from peerwatt.simulation.failures import CheckFailed, require
+from peerwatt.simulation.forgeries import offer
+from peerwatt.simulation.lies import Liar
 from peerwatt.simulation.parties import Parties
+from peerwatt.simulation.reference import ENDED
 
 MOST_MESSAGES = 14
 LOST, DOUBLED, DELAYED, SHUFFLED = 0.05, 0.08, 0.12, 0.3
 AT_ONCE = 0.2
 """How often everybody sends before anything is delivered, unaware of one another."""
-SPOILT, DISHONEST = 0.08, 0.1
-POWER_CUT, DISK_ERROR, RESTART, TICK = 0.06, 0.03, 0.03, 0.75
+SPOILT, TWISTED, DISHONEST = 0.06, 0.15, 0.1
+POWER_CUT, DISK_ERROR, RESTART, TICK = 0.06, 0.03, 0.03, 0.9
 FAR_S = 31 * 86_400
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a seed came to; `failure` is empty where every checker was content."""
+    """What a seed came to; `failure` is empty where every checker was content. `reasons` counts
+    refusals by name, `happened` what rounds and disputes came to."""
 
     seed: int
     blocks: int = 0
@@ -48,6 +52,8 @@ class Outcome:
     disk_errors: int = 0
     restarts: int = 0
     head_id: bytes = b""
+    reasons: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
     failure: str = ""
 
 
@@ -102,13 +108,15 @@ class Attack:
         self._chance = Random(outcome.seed)
         self._parties = Parties(outcome.seed, self._chance)
         self._actors = Actors(self._parties, self._chance)
+        self._liar = Liar(self._parties, self._chance)
         self._network = Network(self._chance)
         self._disk = Disk(path, self._chance)
         self._genesis = self._parties.genesis()
         self._admitted: list[bytes] = []
         self._seen: deque[bytes] = deque(maxlen=200)
         self._open()
-        self._checkers = Checkers(self._host)
+        witness, chance = self._parties.key("regulator"), Random(f"{outcome.seed} checkers")
+        self._checkers = Checkers(self._host, self._genesis, witness, chance)
 
     def run(self, blocks: int, heard: Callable[[int, int], None] | None = None) -> None:
         """Begin, act for so many blocks, and let every round end."""
@@ -128,6 +136,10 @@ class Attack:
         self._outcome.head_id = self._host.head_id
         self._outcome.accepted = self._checkers.accepted
         self._outcome.settled_rounds = self._checkers.settled_rounds
+        self._outcome.reasons, self._outcome.happened = (
+            self._checkers.reasons,
+            self._checkers.happened,
+        )
 
     def _open(self) -> None:
         """Start the host's process from what is on the disk."""
@@ -142,8 +154,9 @@ class Attack:
 
     def _step(self) -> None:
         """One block, or a failure in place of it."""
-        if self._chance.random() < TICK:
-            self._submit(self._actors.tick())
+        tick = self._actors.tick() if self._chance.random() < TICK else None
+        if tick is not None:
+            self._submit(self._bent(tick))
         at_once = self._chance.random() < AT_ONCE
         for _ in range(self._chance.randrange(MOST_MESSAGES)):
             self._send()
@@ -162,11 +175,20 @@ class Attack:
             self._restart()
 
     def _send(self) -> None:
-        message = self._actors.act()
+        message = self._act()
         if message is not None:
-            if self._chance.random() < SPOILT:
-                message = self._actors.spoil(message)
             self._network.send(message, self._host.height)
+
+    def _act(self) -> bytes | None:
+        message = self._actors.act()
+        return None if message is None else self._bent(message)
+
+    def _bent(self, message: bytes) -> bytes:
+        """The message; or a signed lie in its place, or what is left of it after an attack."""
+        lot = self._chance.random()
+        if lot < TWISTED:
+            return self._liar.twist(message)
+        return self._liar.spoil(message) if lot < TWISTED + SPOILT else message
 
     def _deliver(self) -> None:
         for message in self._network.deliver(self._host.height):
@@ -174,7 +196,9 @@ class Attack:
 
     def _submit(self, transaction: bytes) -> None:
         self._seen.append(transaction)
-        if self._host.submit(transaction).ok:
+        receipt = self._host.submit(transaction)
+        self._checkers.submitted(transaction, receipt)
+        if receipt.ok:
             if digest(transaction) not in self._admitted:  # doubled by the network
                 self._admitted.append(digest(transaction))
                 self._parties.let_in(transaction)
@@ -185,14 +209,14 @@ class Attack:
         """What a dishonest proposer puts into a block unchecked: old, doubled, spoilt, refused."""
         count = min(len(self._seen), self._chance.randint(1, 4))
         chosen = self._chance.sample(tuple(self._seen), count)
-        fresh = self._actors.act()
+        fresh = self._act()
         if fresh is not None:
             chosen += [fresh, fresh] if self._chance.random() < 0.5 else [fresh]
         return tuple(chosen)
 
     def _seal(self, extra: tuple[bytes, ...]) -> None:
         """A block that nothing disturbs."""
-        self._host.seal(self._parties.now_s, extra)
+        self._host.seal(self._parties.clock_s, extra)
         self._sealed()
 
     def _sealed(self) -> None:
@@ -208,7 +232,7 @@ class Attack:
         statement = STATEMENTS if in_writing else self._chance.randrange(STATEMENTS)
         self._store.fail_at(statement, dark=True)
         try:
-            self._host.seal(self._parties.now_s, extra)
+            self._host.seal(self._parties.clock_s, extra)
         except PowerCut:
             pass
         else:
@@ -218,6 +242,7 @@ class Attack:
         self._store.close()
         self._disk.restore()
         self._open()
+        self._checkers.differential.forget()
         if self._host.height == height:
             self._checkers.after_restart(self._host)
             self._parties.forget()
@@ -232,7 +257,7 @@ class Attack:
         self._outcome.disk_errors += 1
         self._store.fail_at(self._chance.randrange(STATEMENTS), dark=False)
         try:
-            self._host.seal(self._parties.now_s, extra)
+            self._host.seal(self._parties.clock_s, extra)
         except StoreError:
             self._checkers.after_restart(self._host)
         else:
@@ -245,20 +270,32 @@ class Attack:
         self._store.close()
         self._open()
         self._parties.forget()
+        self._checkers.differential.forget()
         self._checkers.after_restart(self._host)
 
     def _end(self) -> None:
         """Time runs on until every round has ended; then the chain is run again from genesis."""
         self._restart()
-        self._submit(self._parties.tick(FAR_S))
+        tick = self._parties.tick(FAR_S)
+        if tick is not None:
+            self._submit(tick)
         self._seal(())
-        while any(each.status not in FINAL for _, each in self._host.items("rounds")):
+        # A round takes at most five steps, and a block at least one.
+        left = 5 * len(self._host.items("agenda"))
+        while any(each.status not in ENDED for _, each in self._host.items("rounds")):
             self._seal(())
-            if not self._host.result(self._host.height).events:
-                raise CheckFailed("rounds end", "a round that is due does not move")
-        blocks = map(self._host.block, range(1, self._host.height + 1))
+            left -= 1
+            moved = left >= 0 and self._host.result(self._host.height).events
+            require(bool(moved), "rounds end", "a round that is due does not move")
+        self._replay()
+
+    def _replay(self) -> None:
+        """Another runs the chain again; it takes no block that is not the next one."""
+        *blocks, last = map(self._host.block, range(1, self._host.height + 1))
+        key, other = self._parties.key("operator-north"), self._parties.key("operator-south")
         try:
             replayed = replay_blocks(self._genesis, blocks, ledger)
+            offer(replayed, last, key, other)
         except BlockRefused as refused:
             raise CheckFailed("replay", str(refused)) from refused
         self._checkers.at_the_end(self._host, replayed)

@@ -15,7 +15,6 @@ from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.market import PriceRule, TariffStep
 from peerwatt.records.members import Account, Genesis, Member, Role
 from peerwatt.records.signing import SigningKey
-from peerwatt.simulation.consortium import Keyring
 from peerwatt.units import UCOIN_PER_COIN
 
 START_S = 1_700_000_100
@@ -37,21 +36,30 @@ ROLES = {
 CLOCK = "clock"
 NEWCOMERS = ("newcomer", "observer")
 ANYONE = (*DRIVERS, *ROLES, "stranger")
-PORT_W = 11_000
+FINE_UCOIN = 1_000_003
+CHARGE_W, DISCHARGE_W = 11_000, 10_000
+ON_BLOCK_TIME = 6
+"""One chain in so many runs on the time of its blocks, the others on ticks."""
 
 
 class Parties:
     """Everybody with a key, on one chain; `host` is whichever process runs it now."""
 
     def __init__(self, seed: int, chance: Random) -> None:
-        self.chain_id = f"sim-faults-{seed}"
-        self._keys = Keyring(seed, self.chain_id)
+        self.ticks = seed % ON_BLOCK_TIME != 0
+        self.chain_id = f"sim-faults-{seed}" if self.ticks else f"faults-{seed}"
+        self._seed = seed
         self._chance = chance
-        self._known = {name: self._keys.key(name) for name in (*ANYONE, *NEWCOMERS, CLOCK)}
+        self._known = {name: self._derived(name) for name in (*ANYONE, *NEWCOMERS, CLOCK)}
+        self._meters: dict[str, SigningKey] = {}
         self.names = {key.public: name for name, key in self._known.items()}
         self._ahead: dict[bytes, int] = {}
         self._deposits = 0
+        self.clock_s = START_S
         self.host: View
+
+    def _derived(self, label: str) -> SigningKey:
+        return SigningKey(digest(f"faults/{self._seed}/{label}".encode()))
 
     def key(self, name: str) -> SigningKey:
         """The key of a party or wallet."""
@@ -66,13 +74,13 @@ class Parties:
         return encode(
             Genesis(
                 chain_id=self.chain_id,
-                tick_key=self.key(CLOCK).public,
+                tick_key=self.key(CLOCK).public if self.ticks else b"",
                 start_s=START_S,
                 rules_version=1,
                 members=tuple(sorted(members, key=lambda member: member.key)),
                 mint_epoch_s=3_600,
                 mint_cap_ucoin=10_000 * UCOIN_PER_COIN,
-                max_orders=self._chance.choice((2, 4, 8)),
+                max_orders=self._chance.choice((3, 4, 8)),
                 max_work=self._chance.choice((1, 4, 1_000)),
                 dispute_window_s=WINDOW_S,
             )
@@ -107,8 +115,16 @@ class Parties:
         now_s: int = self.host.get("chain", b"chain").market_time_s
         return now_s
 
-    def tick(self, step_s: int) -> bytes:
-        """The clock moves on."""
+    def free_ucoin(self, name: str) -> int:
+        """What somebody can spend."""
+        account = self.host.get("accounts", self.key(name).public) or Account()
+        return int(account.free_ucoin)
+
+    def tick(self, step_s: int) -> bytes | None:
+        """The clock moves on; the message that says so, on a chain of ticks."""
+        self.clock_s = max(self.clock_s, self.now_s) + step_s
+        if not self.ticks:
+            return None
         time_s = self.now_s + step_s
         return self.sign(CLOCK, tx.Tick, time_s=time_s, valid_until_s=time_s)
 
@@ -116,17 +132,18 @@ class Parties:
 
     def founding(self) -> Iterator[bytes]:
         """Both sites with their ports, the tariff, most of the wallets, and coins."""
-        yield self._tariff()
+        yield self.tariff("day")
         for site, operator in SITES.items():
-            yield self._site(site, operator)
+            yield self.site(site, operator)
             for port in PORTS:
-                yield self._port(site, port, operator)
-        for name in DRIVERS[:5]:
+                yield self.port(site, port, operator)
+        for name in DRIVERS[:6]:
             yield self.wallet(name)
         for name in ("supplier", *SITES.values(), *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
 
-    def _site(self, site: str, operator: str) -> bytes:
+    def site(self, site: str, operator: str) -> bytes:
+        """A hub, behind a connection that may be small."""
         return self.sign(
             operator,
             tx.RegisterSite,
@@ -135,51 +152,61 @@ class Parties:
             supplier=self.key("supplier").public,
             grid_operator=self.key("grid").public,
             main_meter=self.meter(site, "").public,
-            import_limit_w=self._chance.choice((4_000, 40_000)),
-            export_limit_w=self._chance.choice((0, 5_000, 20_000)),
+            import_limit_w=self._chance.choice((2_000, 6_000, 40_000)),
+            export_limit_w=self._chance.choice((0, 3_000, 20_000)),
             slot_s=SLOT_S,
         )
 
-    def _port(self, site: str, port: str, operator: str) -> bytes:
+    def port(self, site: str, port: str, operator: str) -> bytes:
+        """A charger, with the key of its meter."""
         return self.sign(
             operator,
             tx.RegisterPort,
             site=site,
             port=port,
             meter=self.meter(site, port).public,
-            charge_limit_w=PORT_W,
-            discharge_limit_w=PORT_W,
+            charge_limit_w=CHARGE_W,
+            discharge_limit_w=DISCHARGE_W,
         )
 
     def meter(self, site: str, port: str) -> SigningKey:
         """The meter at a port; the empty port is the site's main meter."""
-        return self._keys.meter(f"{site}/{port}")
+        name = f"meter/{site}/{port}"
+        if name not in self._meters:
+            self._meters[name] = self._derived(name)
+        return self._meters[name]
 
-    def _tariff(self) -> bytes:
-        step = TariffStep(
-            from_s=START_S, retail_ucoin_per_kwh=300_000, feed_in_ucoin_per_kwh=80_000
-        )
+    def tariff(self, name: str, by: str = "supplier") -> bytes:
+        """A supplier's prices: all day the same, or cheaper after some slots."""
+        steps = [self._step(START_S, 300_000)]
+        if name != "day":
+            later_s = self.now_s // SLOT_S * SLOT_S + self._chance.choice((2, 5)) * SLOT_S
+            steps.append(self._step(later_s + self._chance.choice((0, 0, 60)), 200_000))
         return self.sign(
-            "supplier",
+            by,
             tx.PublishTariff,
             cosigner="grid",
-            tariff="day",
+            tariff=name,
             price_rule=self._chance.choice(tuple(PriceRule)),
-            steps=(step,),
+            steps=tuple(steps),
             end_s=START_S + YEAR_S,
-            network_fee_ucoin_per_kwh=10_000,
-            platform_fee_ucoin_per_kwh=5_000,
-            levy_ucoin_per_kwh=5_000,
+            network_fee_ucoin_per_kwh=10_001,
+            platform_fee_ucoin_per_kwh=5_003,
+            levy_ucoin_per_kwh=4_999,
             lost_load_ucoin_per_kwh=500_000,
-            shortfall_penalty_ucoin_per_kwh=50_000,
-            failed_clearing_penalty_ucoin=1_000_000,
+            shortfall_penalty_ucoin_per_kwh=50_001,
+            failed_clearing_penalty_ucoin=FINE_UCOIN,
         )
+
+    def _step(self, from_s: int, retail: int) -> TariffStep:
+        feed_in = self._chance.choice((70_007, 80_000))
+        return TariffStep(from_s=from_s, retail_ucoin_per_kwh=retail, feed_in_ucoin_per_kwh=feed_in)
 
     def wallet(self, name: str) -> bytes:
         """A driver's key becomes a wallet."""
-        token = self.key("authority").sign(tx.WALLET_DOMAIN, self.chain_id, self.key(name).public)
-        authority = self.key("authority").public
-        return self.sign(name, tx.OpenWallet, authority=authority, token=token)
+        authority = self.key("authority" if self._chance.random() < 0.8 else "regulator")
+        token = authority.sign(tx.WALLET_DOMAIN, self.chain_id, self.key(name).public)
+        return self.sign(name, tx.OpenWallet, authority=authority.public, token=token)
 
     def mint(self, to: str, coins: int, cosigner: str = "regulator") -> bytes:
         """Coins for an account; now and then against a deposit that was used before."""

@@ -1,0 +1,120 @@
+"""The ledger beside its reference: every answer, every row, every hash and every proof, compared.
+
+Knows hosts as readers do, and the reference. What the two do not say alike is a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from msgspec.structs import asdict
+
+from peerwatt.hosts.replica import Replica
+from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.simulation.failures import require
+from peerwatt.simulation.reference import ENDED, Reference
+from peerwatt.simulation.reference_rows import BY_ROUND, HASHED, INDEXES, Rows
+
+WHOLE = tuple(name for name in (*HASHED, *INDEXES) if name != "rounds")
+
+
+class Differential:
+    """A reference that lives through what a host lives through."""
+
+    def __init__(self, genesis: bytes) -> None:
+        self._reference = Reference(genesis)
+        self._waiting: Reference | None = None
+        self._known: dict[bytes, None] = {}
+        self.before = self._reference.rows
+
+    @property
+    def rows(self) -> Rows:
+        """What the state has to be."""
+        return self._reference.rows
+
+    def submitted(self, data: bytes, receipt: Receipt) -> None:
+        """Admission has answered: as a block would, were this the next message in it."""
+        if sha256(data).digest() in self._known:
+            require(receipt.ok, "admission", "what waits is refused when it comes again")
+            return
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._reference.copy()
+            waiting.begin((data,))
+        _agree("admission", waiting.take(data, waiting=True), receipt)
+        if receipt.ok:
+            self._waiting = waiting
+            self._known[receipt.transaction_id] = None
+
+    def forget(self) -> None:
+        """Nothing waits any more."""
+        self._waiting = None
+        self._known.clear()
+
+    def after_block(self, host: Replica) -> None:
+        """Live through the newest block, and compare the state after it."""
+        self.forget()
+        reference, block = self._reference, host.block(host.height)
+        transactions = block.transactions
+        self.before = reference.rows.copy()
+        reference.begin(transactions, block.signed_header.header.block_time_s)
+        result = host.result(host.height)
+        for data, receipt in zip(transactions, result.receipts, strict=True):
+            _agree("answers", reference.take(data), receipt)
+        events = reference.end()
+        require(events == result.events, "rounds", f"moved {result.events}, not {events}")
+        live = [key for key, each in self.rows.shelf("rounds").items() if each.status not in ENDED]
+        self._compare(host, [*live, *(event.key for event in events)])
+
+    def _compare(self, host: Replica, round_ids: Iterable[bytes]) -> None:
+        for table in WHOLE:
+            _same(table, self.rows.shelf(table), dict(host.items(table)))
+        for round_id in round_ids:
+            expected = {round_id: self.rows.get("rounds", round_id)}
+            _same("rounds", expected, {round_id: host.get("rounds", round_id)})
+            for table in BY_ROUND:
+                _same(table, self.rows.shelf(table, round_id), dict(host.items(table, round_id)))
+
+    def whole(self, host: Replica) -> None:
+        """Compare all that there is, and its hash."""
+        rounds = dict(host.items("rounds"))
+        _same("rounds", self.rows.shelf("rounds"), rounds)
+        self._compare(host, rounds)
+        require(host.app_hash == self.rows.app_hash(), "app hash", "is not that of the rows")
+
+
+def _agree(checker: str, against: list[Reason], receipt: Receipt) -> None:
+    """Accepted if nothing is against it; refused for something that is."""
+    given = Reason(receipt.reason).name
+    if not against:
+        require(receipt.ok, checker, f"refused ({given}, {receipt.field}), must be accepted")
+        return
+    due = ", ".join(reason.name for reason in against)
+    require(not receipt.ok, checker, f"accepted, must be refused ({due})")
+    require(receipt.reason in against, checker, f"refused by {given}, must be by {due}")
+
+
+def _same(table: str, expected: Mapping[bytes, Any], found: Mapping[bytes, Any]) -> None:
+    if expected == found:
+        return
+    for key in [*expected, *found]:
+        due, is_there = expected.get(key), found.get(key)
+        if due != is_there:
+            what = "is not there" if is_there is None else "must not be there"
+            if due is not None and is_there is not None:
+                what = _difference(due, is_there)
+            require(False, f"row of {table}", f"{key.hex()} {what}")
+
+
+def _difference(due: Any, found: Any) -> str:
+    """The first field that differs."""
+    if type(due) is not type(found):
+        return f"is a {type(found).__name__}, must be a {type(due).__name__}"
+    for name, value in asdict(due).items():
+        other = getattr(found, name)
+        if value != other:
+            inner = hasattr(value, "__struct_fields__") and hasattr(other, "__struct_fields__")
+            return f"{name}: " + (_difference(value, other) if inner else f"{other}, not {value}")
+    return "differs"
