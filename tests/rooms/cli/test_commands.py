@@ -139,7 +139,7 @@ def test_soak_names_the_command_that_replays_a_failure(
             f"--seed {config.sellers.seed} --out replay"
         )
         assert replay in outcome.out
-    assert "3 passed, 3 failed" in outcome.out
+    assert "6 passed, 3 failed" in outcome.out
     monkeypatch.setattr(soak, "check_day", lambda config, sessions: [])
     assert peerwatt("soak", "days", "--sample", 2).code == 0
 
