@@ -65,7 +65,7 @@ def check_chain_id(genesis: bytes, engine_chain_id: object) -> None:
     known = decode(genesis, Genesis).chain_id
     if known != engine_chain_id:
         raise GenesisError(
-            f"chain_id: the engine's is '{engine_chain_id}', the ledger's is '{known}'"
+            f"chain_id: the engine's is {engine_chain_id!r}, the ledger's is {known!r}"
         )
 
 
