@@ -58,7 +58,7 @@ class _Field(NamedTuple):
 
 
 @cache
-def _fields(kind: type[Message]) -> dict[int, _Field]:
+def fields_of(kind: type[Message]) -> dict[int, _Field]:
     """A message's fields by number."""
     defaults = {each.name: each.default for each in msgspec.structs.fields(kind)}
     fields = {}
@@ -107,7 +107,7 @@ def read_varint(data: bytes | bytearray, at: int, end: int) -> tuple[int, int] |
 def encode(message: Message) -> bytes:
     """The bytes of a message, fields ascending by number."""
     out = bytearray()
-    for field in _fields(type(message)).values():
+    for field in fields_of(type(message)).values():
         value = getattr(message, field.name)
         if value == field.default and value is not None:
             continue
@@ -147,7 +147,7 @@ def decode(data: bytes, kind: type[M]) -> M:
 
 
 def _decode(data: bytes, at: int, end: int, kind: type[M]) -> M:
-    fields = _fields(kind)
+    fields = fields_of(kind)
     found: dict[str, Any] = {}
     while at < end:
         tag, at = _number(data, at, end)
