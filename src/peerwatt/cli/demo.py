@@ -1,17 +1,23 @@
-"""`peerwatt demo`: the day that shows most, with three lies in it, run, settled and verified."""
+"""`peerwatt demo`: the day that shows most, with lies in it, run, settled, proved and verified."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 from peerwatt.audit.folder import verify_folder
 from peerwatt.cli.screen import console, plain, progress, show_day, show_findings, show_refused
 from peerwatt.records.codec import encode
+from peerwatt.records.receipts import Reason
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.attacks import AttackedWorld
-from peerwatt.simulation.config import load
+from peerwatt.simulation.config import DayConfig, load
+from peerwatt.simulation.contest import ContestedWorld
 from peerwatt.simulation.run import DayRun, sessions_of
+from peerwatt.simulation.sessions import ZONE, Session
 from peerwatt.simulation.world import World
+from peerwatt.units import UCOIN_PER_COIN
 
 FOLDER = "peerwatt-demo"
 RECEIPT = "car.receipt"
@@ -52,7 +58,41 @@ def _live(seed: int) -> DayRun:
     _show_open_ended(run, open_ended)
     console.print("\n[bold]Three lies[/], turned away at admission and, smuggled in, in a block:")
     show_refused(run.tables["refused"].rows(named=True))
+    _show_proof(limited, sessions)
     return run
+
+
+def _show_proof(config: DayConfig, sessions: Sequence[Session]) -> None:
+    """One round of the same morning in which the operator, who clears, would rather cheat."""
+    pairs = config.model_copy(update={"mechanism": "welfare-pairs"})
+    with progress("a contested round"):
+        contest = DayRun(pairs, sessions).found(ContestedWorld).contest()
+    clearing, start_s = contest.clearing, contest.market_round.slot_start_s
+    console.print(
+        f"\n[bold]Whoever clears must prove it.[/] The round of "
+        f"{dt.datetime.fromtimestamp(start_s, ZONE):%H:%M}: {contest.buyers} cars want energy, "
+        f"{contest.sellers} offer some, 72 kW for all. The hub's operator proposes a price for "
+        "every car; the ledger works out from the prices who gets what, and checks:"
+    )
+    for lie in contest.lies:
+        reason = Reason(lie.receipt.reason)
+        console.print(
+            f" ✗ it {lie.what}: [red]refused[/], and costs it "
+            f"{lie.fine_ucoin / UCOIN_PER_COIN:.2f} coins. {plain(reason.words)} "
+            f"[dim](reason {int(reason)}, {reason.name})[/]"
+        )
+    gap, traded = clearing.gap_ucoin / UCOIN_PER_COIN, clearing.traded_ucoin / UCOIN_PER_COIN
+    console.print(
+        f" ✓ it proposes what it can prove: [green]accepted[/]. {clearing.bought_wh / 1000:.1f} "
+        f"kWh, {clearing.sold_wh / 1000:.1f} of them from cars, worth {traded:.2f} coins. "
+        f"[bold]No other clearing of this book, found by anybody, can be better by more than "
+        f"{gap:.6f} coins[/] ({gap / max(traded, 1):.1e} of it)."
+    )
+    console.print(
+        "[dim]   Why that is sure: at its price each car says by its own bid how much more it "
+        "could gain. The sum over all cars is the most that anything better could add; the ledger "
+        "adds it up in whole numbers, without trusting whoever solved the market.[/]"
+    )
 
 
 def _show_open_ended(limited: DayRun, open_ended: DayRun) -> None:
