@@ -17,6 +17,7 @@ from peerwatt.hosts.host import Ledger
 from peerwatt.hosts.state import Items, Row, Slot
 from peerwatt.hosts.store import KeptBlock, Store, Tip
 from peerwatt.records.bundles import ROUNDS, TREES
+from peerwatt.records.chain import transactions_root
 from peerwatt.records.codec import CodecError, Record, decode, digest, encode
 from peerwatt.records.merkle import sealed_root
 from peerwatt.units import Count, Hash
@@ -159,13 +160,14 @@ class Arrival:
         if (contents.height, contents.app_hash) != (self._height, self._app_hash):
             raise SnapshotError("app_hash: is not the one that the validators signed")
         _check_rows(contents, ledger)
-        try:
-            with Store(None) as store:
+        with Store(None) as store:
+            try:
                 restore(contents, store)
                 chain = DecidedChain(ledger, store, genesis)
-                _check_sealed(contents, chain)
-        except ValueError as error:
-            raise SnapshotError(f"contents: {error}") from None
+                _check_roots(contents, chain)
+            except ValueError as error:
+                why = str(error).removeprefix(f"{store.name}: ")
+                raise SnapshotError(f"contents: {why}") from None
         return contents
 
 
@@ -191,13 +193,18 @@ def _check_rows(contents: Contents, ledger: Ledger) -> None:
         last = (name, scope, key)
 
 
-def _check_sealed(contents: Contents, chain: DecidedChain) -> None:
-    """Every sealed tree has the root that its round says, and no round misses one."""
+def _check_roots(contents: Contents, chain: DecidedChain) -> None:
+    """Every sealed tree has the root that its round says, no round misses one, and the last block
+    holds what its header says."""
     roots = {
         (tree, round_id): getattr(record, f"{tree}_root")
         for round_id, record in chain.items(ROUNDS)
         for tree in TREES
     }
+    block = chain.block(chain.height)
+    header = block.signed_header.header
+    if transactions_root(block.transactions) != header.transactions_root:
+        raise SnapshotError("block: its transactions are not those of its header")
     for name, scope, items in contents.sealed:
         if roots.pop((name, scope), None) != sealed_root(items):
             raise SnapshotError(f"sealed: '{name}' of {scope.hex()} has not its round's root")
