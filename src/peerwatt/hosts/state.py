@@ -139,7 +139,7 @@ class Committed:
         for row in rows:
             table = self.tables.get(row.table)
             if table is None or row.value is None:
-                raise CodecError("table", f"there is no table '{row.table}'")
+                raise CodecError("table", f"there is no table {row.table!r}")
             record = decode(row.value, table.record)
             self._records.setdefault((row.table, row.scope), {})[row.key] = record
             if table.hashed:
@@ -180,7 +180,7 @@ class Committed:
     def _rows(self, overlay: Overlay) -> Iterator[Row]:
         for (name, scope), shelf in overlay.changes.items():
             if name not in self.tables:
-                raise ValueError(f"table: there is no table '{name}'")
+                raise ValueError(f"table: there is no table {name!r}")
             for key, record in shelf.items():
                 yield Row(name, scope, key, None if record is None else encode(record))
 

@@ -187,9 +187,9 @@ def _check_rows(contents: Contents, ledger: Ledger) -> None:
     last: tuple[str, bytes, bytes] | None = None
     for name, scope, key, _ in contents.rows:
         if last is not None and last >= (name, scope, key):
-            raise SnapshotError(f"rows: those of '{name}' do not ascend")
+            raise SnapshotError(f"rows: those of {name!r} do not ascend")
         if scope and name in hashed:
-            raise SnapshotError(f"rows: the hashed table '{name}' has no scopes")
+            raise SnapshotError(f"rows: the hashed table {name!r} has no scopes")
         last = (name, scope, key)
 
 
@@ -207,10 +207,10 @@ def _check_roots(contents: Contents, chain: DecidedChain) -> None:
         raise SnapshotError("block: its transactions are not those of its header")
     for name, scope, items in contents.sealed:
         if roots.pop((name, scope), None) != sealed_root(items):
-            raise SnapshotError(f"sealed: '{name}' of {scope.hex()} has not its round's root")
+            raise SnapshotError(f"sealed: {name!r} of {scope.hex()} has not its round's root")
     for (name, scope), root in roots.items():
         if root != _NO_ROOT:
-            raise SnapshotError(f"sealed: '{name}' of {scope.hex()} is missing")
+            raise SnapshotError(f"sealed: {name!r} of {scope.hex()} is missing")
 
 
 class Shelf:
