@@ -109,6 +109,14 @@ def _root_shown(proof: Proof) -> bytes | None:
     return node if last == 0 else None
 
 
+def shown_root(evidence: Evidence) -> bytes | None:
+    """The root that evidence leads to, whatever it may show; none if it leads to none."""
+    if isinstance(evidence, Proof):
+        return _root_shown(evidence)
+    beside = evidence.left or evidence.right
+    return EMPTY_ROOT if beside is None else _root_shown(beside.proof)
+
+
 def _uvarint(number: int) -> bytes:
     """A length as Go's unsigned varint: seven bits a byte, lowest first."""
     out = bytearray()

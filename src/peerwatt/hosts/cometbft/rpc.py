@@ -18,11 +18,19 @@ MAX_ANSWER_BYTES = 1 << 28
 
 
 class RpcError(ValueError):
-    """A node's answer that cannot be used: what it refused, or what was wrong with it."""
+    """Nodes could not be asked: one line that says which, and why."""
 
 
-class Unreachable(RpcError):  # noqa: N818
-    """No node could be asked: which, and why."""
+class Unusable(RpcError):  # noqa: N818
+    """A node that cannot be reached, or says what cannot be believed; another one may do."""
+
+
+class Refused(RpcError):  # noqa: N818
+    """A node understood the call and will not do it; `why` is its own words."""
+
+    def __init__(self, url: str, method: str, why: str) -> None:
+        super().__init__(f"{url}: {method}: {why}")
+        self.why = why
 
 
 class Rpc:
@@ -50,8 +58,8 @@ class Rpc:
         """The result of a call.
 
         Raises:
-            Unreachable: the node could not be asked, or did not answer in time.
-            RpcError: it refused the call, or what it said is no answer to it.
+            Unusable: the node could not be asked, did not answer in time or not to the call.
+            Refused: it refused the call.
         """
         self._number += 1
         request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
@@ -63,10 +71,10 @@ class Rpc:
             if known and error is None:
                 return answer["result"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise RpcError(f"{self.url}: answers {method} with what is no JSON-RPC") from None
+            raise Unusable(f"{self.url}: answers {method} with what is no JSON-RPC") from None
         if not known:
-            raise RpcError(f"{self.url}: answers {method} with what answers another call")
-        raise RpcError(f"{self.url}: {method}: {_words(error)}")
+            raise Unusable(f"{self.url}: answers {method} with what answers another call")
+        raise Refused(self.url, method, _words(error))
 
     def _post(self, body: bytes) -> bytes:
         try:
@@ -89,12 +97,12 @@ class Rpc:
             raise
         if len(data) > MAX_ANSWER_BYTES:
             self.close()
-            raise RpcError(f"{self.url}: answers with more than {MAX_ANSWER_BYTES} bytes")
+            raise Unusable(f"{self.url}: answers with more than {MAX_ANSWER_BYTES} bytes")
         return data
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: Exception) -> Unusable:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return Unreachable(f"{self.url}: cannot be reached ({why})")
+        return Unusable(f"{self.url}: cannot be reached ({why})")
 
 
 class Nodes:
@@ -122,29 +130,30 @@ class Nodes:
             node.close()
 
     def call(self, method: str, **params: Any) -> Any:
-        """The result of a call to the first node that can be reached.
-
-        Raises:
-            Unreachable: none can.
-            RpcError: a node refused the call, or is of another chain.
-        """
+        """The result of a call to the first node that can be reached; as `ask` raises."""
         return self.ask(lambda node: node.call(method, **params))
 
     def ask(self, question: Callable[[Rpc], T]) -> T:
-        """The answer of the first node that can be reached, which may take several calls."""
+        """The answer of the first node that can give one, which may take it several calls.
+
+        Raises:
+            Unusable: none can; says why of each.
+            Refused: a node refused a call.
+            RpcError: a node is of another chain.
+        """
         failures = []
         for node in tuple(self._nodes):
             try:
                 self._check(node)
                 answer = question(node)
-            except Unreachable as error:
+            except Unusable as error:
                 failures.append(str(error))
                 continue
             if node is not self._nodes[0]:
                 self._nodes.remove(node)
                 self._nodes.insert(0, node)
             return answer
-        raise Unreachable("; ".join(failures))
+        raise Unusable("; ".join(failures))
 
     def _check(self, node: Rpc) -> None:
         """Have a node say which chain it is of, once."""
@@ -162,25 +171,25 @@ def chain_of(status: Any) -> str:
 
 
 def field(answer: Any, *path: str | int) -> Any:
-    """What stands at a place of an answer; RpcError if nothing does."""
+    """What stands at a place of an answer; Unusable if nothing does."""
     found = answer
     try:
         for step in path:
             found = found[step]
     except (KeyError, IndexError, TypeError):
         where = ".".join(map(str, path))
-        raise RpcError(f"a node's answer has no {where}") from None
+        raise Unusable(f"a node's answer has no {where}") from None
     return found
 
 
 def number(answer: Any, *path: str | int) -> int:
-    """A whole number of an answer, which writes large ones as text; RpcError if it is none."""
+    """A whole number of an answer, which writes large ones as text; Unusable if it is none."""
     found = field(answer, *path)
     try:
         return int(found)
     except (ValueError, TypeError):
         where = ".".join(map(str, path))
-        raise RpcError(f"a node's answer has no number as {where}") from None
+        raise Unusable(f"a node's answer has no number as {where}") from None
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from peerwatt.hosts.cometbft.keeper import GO_ON, LOCK, RUNNING, Part, take_lock, words_of
 from peerwatt.hosts.cometbft.localnet import Network, Node
 from peerwatt.hosts.cometbft.node_files import KVSTORE, SOCKET, FilesError
-from peerwatt.hosts.cometbft.rpc import Rpc, RpcError, Unreachable, chain_of, field, number
+from peerwatt.hosts.cometbft.rpc import Rpc, RpcError, Unusable, chain_of, field, number
 
 APP, ENGINE, KEEPER = "app", "engine", "keeper"
 START_TIMEOUT_S = 90.0
@@ -267,7 +267,7 @@ def _status(network: Network, node: Node) -> NodeStatus:
             catching_up=bool(field(status, "sync_info", "catching_up")),
             validator=number(status, "validator_info", "voting_power") > 0,
         )
-    except Unreachable:
+    except Unusable:
         return NodeStatus(node.name, known)
     except RpcError as error:
         raise NetworkError(str(error)) from None
