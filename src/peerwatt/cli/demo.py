@@ -77,13 +77,13 @@ def _show_proof(config: DayConfig, sessions: Sequence[Session]) -> None:
     for lie in contest.lies:
         reason = Reason(lie.receipt.reason)
         console.print(
-            f" ✗ it {lie.what}: [red]refused[/], and costs it "
+            f" - it {lie.what}: [red]refused[/], and costs it "
             f"{lie.fine_ucoin / UCOIN_PER_COIN:.2f} coins. {plain(reason.words)} "
             f"[dim](reason {int(reason)}, {reason.name})[/]"
         )
     gap, traded = clearing.gap_ucoin / UCOIN_PER_COIN, clearing.traded_ucoin / UCOIN_PER_COIN
     console.print(
-        f" ✓ it proposes what it can prove: [green]accepted[/]. {clearing.bought_wh / 1000:.1f} "
+        f" - it proposes what it can prove: [green]accepted[/]. {clearing.bought_wh / 1000:.1f} "
         f"kWh, {clearing.sold_wh / 1000:.1f} of them from cars, worth {traded:.2f} coins. "
         f"[bold]No other clearing of this book, found by anybody, can be better by more than "
         f"{gap:.6f} coins[/] ({gap / max(traded, 1):.1e} of it)."
