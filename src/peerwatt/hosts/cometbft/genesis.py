@@ -53,9 +53,10 @@ def read_genesis_document(home: Path) -> bytes:
     except (ValueError, RecursionError):
         raise GenesisError(f"{path}: is not JSON") from None
     try:
-        genesis = _ledger_genesis(document.get("app_state") if isinstance(document, dict) else None)
-        check_chain_id(genesis, document["chain_id"])
-    except (GenesisError, KeyError) as error:
+        about = document if isinstance(document, dict) else {}
+        genesis = _ledger_genesis(about.get("app_state"))
+        check_chain_id(genesis, about.get("chain_id"))
+    except GenesisError as error:
         raise GenesisError(f"{path}: {error}") from None
     return genesis
 

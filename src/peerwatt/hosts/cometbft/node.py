@@ -14,6 +14,7 @@ from pathlib import Path
 
 from peerwatt.hosts.cometbft.app import Application
 from peerwatt.hosts.cometbft.genesis import read_genesis_document
+from peerwatt.hosts.cometbft.node_files import SOCKET
 from peerwatt.hosts.cometbft.server import Failed, Server, listen
 from peerwatt.hosts.cometbft.snapshots import Shelf
 from peerwatt.hosts.host import Ledger
@@ -22,14 +23,13 @@ from peerwatt.hosts.store import Store
 STORE = Path("data", "peerwatt.db")
 SNAPSHOTS = "peerwatt-snapshots"
 SNAPSHOT_EVERY = 1_000
-SOCKET = "app.sock"
 
 logger = logging.getLogger(__name__)
 
 
 def default_address(home: Path) -> str:
     """Where a node's application listens, and its engine's `proxy_app` must point."""
-    return f"unix://{(home / SOCKET).absolute()}"
+    return f"unix://{home / SOCKET}"
 
 
 def serve(
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node's application; 0 when it was stopped, 1 with one line when it could not go on."""
     from peerwatt.contracts import ledger
 
-    parser = argparse.ArgumentParser(prog="peerwatt node run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="peerwatt-node", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the node's folder")
     parser.add_argument("--address", help="unix:///path or tcp://host:port to listen on")
     parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, help="0: never")
