@@ -6,6 +6,7 @@ function, so that `peerwatt --help` loads none of numpy, polars, matplotlib or t
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +41,12 @@ class MechanismName(StrEnum):
     WELFARE = "welfare"
     UNIFORM = "uniform"
     WELFARE_PAIRS = "welfare-pairs"
+
+
+class PeerName(StrEnum):
+    """Whose answers a market's are compared with."""
+
+    DUAL = "dual"
 
 
 class SiteName(StrEnum):
@@ -180,6 +187,23 @@ def soak_sim(
     from peerwatt.cli.soak import run_faults
 
     if not run_faults(seeds, blocks, first_seed, jobs):
+        raise typer.Exit(1)
+
+
+@soak_app.command("markets")
+def soak_markets(
+    count: Annotated[int, typer.Option(min=1, help="How many small markets.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each has its own.")] = 0,
+    against: Annotated[
+        PeerName | None, typer.Option(help="Compare objectives, too; `dual`: SciPy's L-BFGS-B.")
+    ] = None,
+) -> None:
+    """Random small markets: each is cleared with its proof, or refused with one."""
+    # Threads would only wait for one another over matrices of a dozen rows.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from peerwatt.cli.soak import run_markets
+
+    if not run_markets(count, seed, against_dual=against is PeerName.DUAL):
         raise typer.Exit(1)
 
 

@@ -20,13 +20,16 @@ from peerwatt.records.bundles import Verdict
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DEFAULT_LIMIT_KW, DayConfig, load
 from peerwatt.simulation.faults import Outcome, run_seed
+from peerwatt.simulation.market_duals import least_dual
+from peerwatt.simulation.markets import check
 from peerwatt.simulation.mutants import hunt_all, mutants
 from peerwatt.simulation.run import DayRun, sessions_of
 from peerwatt.simulation.sessions import Session, by_date, drop_reasons
 from peerwatt.simulation.tally import EVENTS, REASONS
 from peerwatt.simulation.world import World
 
-MECHANISMS = ("welfare", "uniform")
+FUZZ = Path(__file__).resolve().parents[3] / "tests" / "fuzz" / "fuzz.py"
+MECHANISMS = ("welfare", "uniform", "welfare-pairs")
 ENOUGH = 0.95
 """The share of mutants that must be found."""
 
@@ -154,3 +157,36 @@ def run_mutants(only: Sequence[str], seeds: int, blocks: int, jobs: int) -> bool
     share = found / len(names)
     console.print(f"{found} of {len(names)} mutants found, {share:.1%}, in {took_s:.0f} s")
     return share >= ENOUGH
+
+
+def run_fuzz(seconds: int, target: str | None) -> int:
+    """Fuzz every target, or one, for some seconds each; the exit code of the fuzzing."""
+    if not FUZZ.exists():
+        raise ValueError("soak fuzz: needs a checkout, with its tests/fuzz")
+    words = [sys.executable, str(FUZZ), "--seconds", str(seconds)]
+    return subprocess.run([*words, *(("--target", target) if target else ())]).returncode
+
+
+def run_markets(count: int, seed: int, *, against_dual: bool) -> bool:
+    """So many small markets, one a seed; whether each was proved or rightly refused."""
+    dual, against = (least_dual, " --against dual") if against_dual else (None, "")
+    tally: Counter[str] = Counter()
+    gap = difference = 0.0
+    started_s = time.monotonic()
+    with progress(f"{count:,} markets") as heard:
+        for number in range(seed, seed + count):
+            found = check(number, dual)
+            gap, difference = max(gap, found.gap), max(difference, found.difference)
+            tally["failed" if found.problem else "refused" if found.infeasible else "proved"] += 1
+            if found.problem:
+                console.print(f"[red]failed[/]: {found.kind}: {plain(found.problem)}")
+                console.print(f"  peerwatt soak markets --count 1 --seed {number}{against}")
+            heard(number - seed + 1, count)
+    rate = count / max(time.monotonic() - started_s, 1e-9)
+    compared = f", objectives within {difference:.1e} of the dual's" if against_dual else ""
+    console.print(
+        f"{tally['proved']:,} proved, {tally['refused']:,} refused with a proof that minima cannot "
+        f"be met, {tally['failed']:,} failed; relative gaps up to {gap:.1e}{compared}; "
+        f"{rate:,.0f} markets a second"
+    )
+    return tally["failed"] == 0

@@ -249,6 +249,9 @@ class _Book:
         # b x^2 + linear x - short left = 0; the form of the root that does not cancel.
         linear = b * left - short + (d / left if d > 0 else 0.0)
         root = float(np.sqrt(linear * linear + 4 * b * short * left))
+        if linear <= 0 and b == 0:
+            # Nothing moves, so that what seems short is rounding: any price in between clears.
+            return float(np.nextafter(left, right))
         step = 2 * short * left / (linear + root) if linear > 0 else (root - linear) / (2 * b)
         return min(max(left + step, left), right)
 

@@ -107,8 +107,8 @@ PROXIMAL = 1e-6
 steps finite where all buyers are at bounds and all sellers full, and matters nowhere else."""
 ROUNDING = 1e-7
 """Relative excess below which lack of progress is rounding."""
-STALLED = 3
-"""Iterations without progress after which rounding it is."""
+STALLED = ((1e-11, 3), (ROUNDING, 12))
+"""Iterations without progress after which an excess below so much is rounding."""
 TOO_FAR = 8.0
 """No price rises in one step by more than this many times the highest; none falls by more
 than that."""
@@ -178,7 +178,7 @@ class Newton(Generic[SalesT]):
         """
         here = best = self.at(price, cap)
         stalled = 0
-        while best.error > self.enough and not (stalled >= STALLED and best.error < ROUNDING):
+        while best.error > self.enough and not self._stuck(best.error, stalled):
             if self.iterations == MOST_ITERATIONS:
                 if best.error < ROUNDING:
                     break
@@ -193,6 +193,9 @@ class Newton(Generic[SalesT]):
             if refute is not None and self.iterations % REFUTE_EVERY == 0:
                 refute(here.price + self.base)
         return best
+
+    def _stuck(self, error: float, stalled: int) -> bool:
+        return any(error < small and stalled >= long for small, long in STALLED)
 
     def at(self, price: FloatArray, cap: float) -> Point[SalesT]:
         """What buyers, sellers and grid do at these prices."""

@@ -18,7 +18,7 @@ and a missing one is a violated limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def certified_one_price(
     """Clear at one price and prove it.
 
     Without `lost_load` the minima are hard, whatever they cost: raises InfeasibleError, with
-    its proof, where sellers and grid cannot cover them. With it, see `clear_one_price`.
+    its proof, where sellers and grid cannot cover them, and they add nothing to welfare. With
+    it, see `clear_one_price`.
     """
     if lost_load is None:
         needed = float(buyers.minimum_kwh.sum())
@@ -56,6 +57,9 @@ def certified_one_price(
             raise InfeasibleError(weights, needed_kwh=needed, available_kwh=available)
     value = _above_all(buyers, sellers, grid) if lost_load is None else lost_load
     clearing = clear_one_price(buyers, sellers, grid, lost_load=value)
+    if lost_load is None:
+        hard = clearing.welfare - value * float(buyers.minimum_kwh.sum())
+        clearing = replace(clearing, welfare=hard)
     return CertifiedOnePrice(
         clearing=clearing,
         certificate=certify_one_price(buyers, sellers, grid, clearing, lost_load=lost_load),

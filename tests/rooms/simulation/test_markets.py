@@ -1,0 +1,85 @@
+"""The soak of small markets: what it clears, and that it notices what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from peerwatt.mechanisms.welfare_book import InfeasibleError
+from peerwatt.simulation import markets
+from peerwatt.simulation.market_duals import least_dual
+from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket, check, draw
+
+ONCE_WRONG = {
+    25_141: "buyers just outside the market were taken for rounding",
+    38_124: "sellers fill the grid's room exactly, and no curve moves in between",
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_WRONG)
+def test_what_once_went_wrong(seed: int) -> None:
+    assert check(seed, least_dual).problem == ""
+
+
+def test_markets_are_proved_or_rightly_refused() -> None:
+    found = [check(seed) for seed in range(400)]
+    assert [each.problem for each in found if each.problem] == []
+    for kind in ("pairs", "one_price"):
+        refused = [each.infeasible for each in found if each.kind == kind]
+        assert 1 < sum(refused) < 60
+
+
+def test_both_kinds_agree_with_their_duals() -> None:
+    found = [check(seed, least_dual) for seed in range(60)]
+    assert [each.problem for each in found if each.problem] == []
+
+
+def test_draws_are_of_every_kind() -> None:
+    drawn = [draw(seed) for seed in range(400)]
+    pairs = [each for each in drawn if isinstance(each, PairsMarket)]
+    assert len(pairs) == 200
+    assert 10 < sum(each.pair_efficiency is not None for each in pairs) < 40
+    assert 50 < sum(each.grid is None for each in pairs) < 120
+    for kind in (PairsMarket, OnePriceMarket):
+        books = [each for each in drawn if isinstance(each, kind)]
+        assert any(len(each.buyers.maximum_kwh) == 0 for each in books)
+        assert any(len(each.sellers.maximum_kwh) == 0 for each in books)
+        assert any(each.lost_load is None for each in books)
+        assert any(each.lost_load is not None for each in books)
+
+
+def first(kind: type, *, infeasible: bool = False) -> int:
+    """A seed of such a market."""
+    return next(
+        seed
+        for seed in range(1000)
+        if isinstance(draw(seed), kind) and check(seed).infeasible is infeasible
+    )
+
+
+@pytest.mark.parametrize("kind", [PairsMarket, OnePriceMarket])
+def test_another_objective_is_noticed(kind: type) -> None:
+    def off(market: Market) -> float:
+        return least_dual(market) + 1e-3
+
+    assert "objective differs" in check(first(kind), off).problem
+
+
+@pytest.mark.parametrize("kind", [PairsMarket, OnePriceMarket])
+def test_a_refusal_without_proof_is_noticed(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(market: Market) -> None:
+        weights = np.ones(len(market.buyers.maximum_kwh))
+        raise InfeasibleError(weights, needed_kwh=2.0, available_kwh=1.0)
+
+    seed = first(kind)
+    monkeypatch.setattr(kind, "clear", refuse)
+    found = check(seed)
+    assert found.infeasible
+    assert "refused without reason" in found.problem
+    monkeypatch.undo()
+    assert check(first(kind, infeasible=True)).problem == ""
+
+
+def test_a_wide_gap_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markets, "MOST_GAP", -1.0)
+    assert "certified relative gap" in check(1).problem
