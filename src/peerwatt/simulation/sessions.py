@@ -171,7 +171,7 @@ def _session(where: str, row: dict[str, str], site: str) -> Session:
     stated_s = _time_s(where, row, STATED)
     for column, time_s in ((DEPARTURE, departure_s), (STATED, stated_s)):
         if time_s < arrival_s:
-            raise SessionsError(f"{where}: {column}: {row[column]} is before the arrival")
+            raise SessionsError(f"{where}: {column}: {row[column]!r} is before the arrival")
     for column in (SESSION, STATION):
         if not row[column].strip():
             raise SessionsError(f"{where}: {column}: must not be empty")
@@ -208,7 +208,9 @@ def _time_s(where: str, row: dict[str, str], column: str) -> int:
             f"2019-08-21 07:30:00-07:00, is {row[column]!r}"
         )
     if not 1990 <= stamp.year < 2100:
-        raise SessionsError(f"{where}: {column}: must lie between 1990 and 2100, is {row[column]}")
+        raise SessionsError(
+            f"{where}: {column}: must lie between 1990 and 2100, is {row[column]!r}"
+        )
     return int(stamp.timestamp())
 
 

@@ -109,11 +109,11 @@ def test_dropped_rows_have_a_reason(write):
         ({"departure": "1919-08-21 07:30:00-07:00"}, "row 2: departure: must lie between 1990"),
         (
             {"departure": "2019-08-21 07:29:59-07:00"},
-            "row 2: departure: 2019-08-21 07:29:59-07:00 is before the arrival",
+            "row 2: departure: '2019-08-21 07:29:59-07:00' is before the arrival",
         ),
         (
             {"estimated_departure": "2019-08-20 17:00:00-07:00"},
-            "row 2: estimated_departure: 2019-08-20 17:00:00-07:00 is before the arrival",
+            "row 2: estimated_departure: '2019-08-20 17:00:00-07:00' is before the arrival",
         ),
         ({"delivered_energy (kWh)": "-0.1"}, "delivered_energy (kWh): must be from 0 to 200 kWh"),
         ({"delivered_energy (kWh)": "200.1"}, "delivered_energy (kWh): must be from 0 to 200 kWh"),
