@@ -184,6 +184,8 @@ def _keep(found: dict[str, Any], field: _Field, value: Any) -> None:
 
 
 def _number(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1
     read = read_varint(data, at, end)
     if read is None:
         raise WireError(f"byte {at}: cut off in a number")

@@ -174,7 +174,7 @@ def test_a_stream_is_cut_into_its_messages_however_it_arrives(
 ) -> None:
     stream = b"".join(map(frame, sent))
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
-    frames, got = Frames(), []
+    frames, got = Frames(), list[bytes]()
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         got += frames.feed(stream[start:end])
     assert got == sent
