@@ -142,6 +142,7 @@ class Newton(Generic[SalesT]):
             self.scale += 1e-3 * float(np.add.reduce(self.scale)) / len(span) or 1.0
             self.lowest = float(np.maximum.reduce(self.takes_all))
         # The grid's price moves between these two; at lost load, demand beyond its room is shed.
+        self.proximal = PROXIMAL * self.scale
         self.retail = min(core.retail, core.lost_load) - base
         self.ceiling = core.lost_load - base
         self.has_grid = bool(self.retail < np.inf)
@@ -207,7 +208,7 @@ class Newton(Generic[SalesT]):
         curvature = np.where(
             level == absolute,
             core.weight / (level * level),
-            PROXIMAL * self.scale / (level + self.base),
+            self.proximal / (level + self.base),
         )
         held, beyond, unmet = None, 0.0, excess
         if self.has_grid:
@@ -235,13 +236,15 @@ class Newton(Generic[SalesT]):
 
     def _next(self, here: Point[SalesT], best: float) -> Point[SalesT]:
         path = self._newton_path(here)
-        if not self._first_slope(path) < 0:
+        slope = self._first_slope(path)
+        if not slope < 0:
             # Rounding has spoilt the step: each price on its own goes downhill for certain.
             step = here.excess / (here.curvature + here.sales.slope)
             if here.held is not None:
                 step[here.held] = 0.0
             path = _Path(here, step, 0.0)
-        return self._search(path, best)
+            slope = self._first_slope(path)
+        return self._search(path, slope, best)
 
     def _newton_path(self, here: Point[SalesT]) -> _Path[SalesT]:
         inside = self.retail < here.cap < self.ceiling
@@ -265,6 +268,8 @@ class Newton(Generic[SalesT]):
         and then by what its excess would take if all did: beyond, the step knows nothing."""
         sales = here.sales
         step = self.market.step(sales, here.excess, here.curvature, here.held, lift)
+        if isinstance(sales.entry, float) and sales.entry == -np.inf:
+            return step
         missing = sales.entry - here.price
         alone = missing > 0
         if here.held is not None:
@@ -308,12 +313,11 @@ class Newton(Generic[SalesT]):
             slope += (point.cap - path.here.cap) * self.core.import_room
         return slope
 
-    def _search(self, path: _Path[SalesT], best: float) -> Point[SalesT]:
+    def _search(self, path: _Path[SalesT], slope: float, best: float) -> Point[SalesT]:
         """Where along a path the slope has nearly gone, or the excess has halved.
 
         The slope alone decides, not the function: of that, near the end, rounding leaves nothing.
         """
-        slope = self._first_slope(path)
         allowed = 0.1 * abs(slope) if self.iterations < BOLD else 0.0
         near, near_slope, far, far_slope, share = 0.0, slope, np.inf, np.inf, 1.0
         for trial in range(MOST_TRIALS if best > ROUNDING else FEW_TRIALS):
