@@ -25,7 +25,7 @@ sys.path[:0] = map(str, PATHS)
 import fuzz_seeds  # noqa: E402
 from fuzz_targets import TARGETS, keep, kept, smallest  # noqa: E402
 
-MAX_BYTES = {"ledger": 512}
+MAX_BYTES = {"ledger": 512, "abci": 1_024}
 USUAL_MAX_BYTES = 8_192
 ONE_INPUT_S = 30
 ENGINE = HERE / "fuzz_atheris.py"

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 from fuzz_mutate import mutated
 
 with atheris.instrument_imports(include=["peerwatt", "yaml"]):

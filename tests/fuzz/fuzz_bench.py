@@ -18,6 +18,7 @@ from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.contracts.state import ACCOUNTS, POT, ROUNDS, TABLES, Table
 from peerwatt.hosts.state import Committed, Overlay, Row
 from peerwatt.records import transactions as tx
+from peerwatt.records.chain import WitnessSignature, sign_head
 from peerwatt.records.codec import CodecError, decode, digest, encode
 from peerwatt.records.market import Round
 from peerwatt.records.members import Account
@@ -48,6 +49,29 @@ class Start:
 @cache
 def start(work: int = 1_000, coins: int = 100) -> Start:
     return Start(work, coins)
+
+
+SETTLED: dict[str, int] = {"dispute_window_s": SLOT_S, "max_orders": 3}
+SETTLED_GENESIS = genesis(**SETTLED)
+
+
+@cache
+def settled_hub() -> SmallHub:
+    """A hub whose round between two cars is settled and ended; its head is witnessed."""
+    hub = SmallHub(**SETTLED).site().drivers(*DRIVERS)
+    hub.open().buy("ann")
+    hub.sell("bob")
+    hub.gate()
+    hub.report({"": 0, "p1": 2_000, "p2": -2_000})
+    hub.block(at=hub.now_s + SLOT_S)
+    hub.host.add_witness(head_signature(hub))
+    return hub
+
+
+def head_signature(hub: SmallHub) -> WitnessSignature:
+    """The grid operator's signature of a hub's head."""
+    header = hub.host.block(hub.host.height).signed_header.header
+    return sign_head(key("grid"), hub.chain_id, header.context.height, header.block_id)
 
 
 class Bench:

@@ -13,7 +13,19 @@ from fuzz_bench import BY_NAME, DRIVERS, NAMES, PEOPLE, Bench, key
 from fuzz_choices import Choices, one_in, pick
 from fuzz_spoil import NONE, SPOILERS, Move, twisted
 from msgspec.structs import replace
-from small_hub import MEMBERS, PORTS, SITE, SLOT_S, USUAL, public, round_id, times
+from small_hub import (
+    FEED_IN,
+    FEES,
+    MEMBERS,
+    PORTS,
+    RETAIL,
+    SITE,
+    SLOT_S,
+    USUAL,
+    public,
+    round_id,
+    times,
+)
 
 from peerwatt.contracts.state import (
     AWARDS,
@@ -37,7 +49,7 @@ COINS = (1, 0, 1_000, 500_000, 10**7, 10**9, 10**16, 10**17)
 ENERGY_WH = (1_500, 1, 700, 2_000, 2_750, 0, 2_751, 10**12)
 PRICES = (450_000, 300_000, 250_000, 200_000, 150_000, 80_000, 1, 0, 500_000, 500_001, 10**9)
 NET_WH = (0, 1, -1, 250, -250, 1_500, -1_500, 2_750, -2_750, 5_000, -5_000, 10**9)
-NEXT_SLOTS = 3
+NEXT_SLOTS, NEXT_STEPS = 3, 6
 
 
 Maker = Callable[[Bench, Choices], Move]
@@ -57,11 +69,14 @@ def message(kind: type[Any], bench: Bench, choices: Choices, *, spoil: bool = Tr
 
 def tick(bench: Bench, choices: Choices) -> Move:
     """To one of the next times at which a round takes a step, or a little on."""
-    ahead = [bench.now_s + 60, bench.now_s + SLOT_S, bench.now_s, bench.now_s - 1]
-    for _, each in bench.state.items(ROUNDS):
-        steps = (each.gate_s, each.clear_by_s, each.slot_end_s, each.settle_by_s)
-        ahead += [at for at in (*steps, each.settle_by_s + SLOT_S) if at > bench.now_s]
-    return Move("clock", {"time_s": pick(choices, ahead)})
+    steps = [
+        step
+        for _, each in bench.state.items(ROUNDS)
+        for step in (each.gate_s, each.clear_by_s, each.slot_end_s, each.settle_by_s)
+        if step > bench.now_s
+    ]
+    others = [bench.now_s + SLOT_S, bench.now_s + 60, bench.now_s, bench.now_s - 1]
+    return Move("clock", {"time_s": pick(choices, [*sorted(steps)[:NEXT_STEPS], *others])})
 
 
 def open_wallet(bench: Bench, choices: Choices) -> Move:
@@ -181,18 +196,21 @@ def cancel_order(bench: Bench, choices: Choices) -> Move:
 
 
 def propose_clearing(bench: Bench, choices: Choices) -> Move:
-    """One price for every order of a book that waits for them."""
+    """One price for every order of a book that waits for them; one and the same, mostly."""
     waiting = (RoundStatus.CLOSED, RoundStatus.PROPOSED)
     round_at, each = _round(bench, choices, waiting)
     orders = [] if each is None else bench.state.items(ORDERS, round_at)
-    prices = tuple(pick(choices, PRICES) * PCOIN_PER_UCOIN for _ in orders)
+    usual = pick(choices, (RETAIL, FEED_IN + sum(FEES), RETAIL - 1, *PRICES))
+    near = (usual, usual, usual + sum(FEES), usual + 1, *PRICES)
+    prices = tuple(pick(choices, near) * PCOIN_PER_UCOIN for _ in orders)
+    parts = 2 if prices and one_in(choices, 8) else 1
     fields = {
         "round_id": round_at,
         "orders_root": NONE if each is None else each.orders_root,
         "prices_hash": digest(b"".join(price.to_bytes(8, "big") for price in prices)),
         "part": 0,
-        "parts": 1,
-        "prices": prices,
+        "parts": parts,
+        "prices": prices[: -(-len(prices) // parts)],
     }
     return Move(pick(choices, tuple(MEMBERS)), fields)
 

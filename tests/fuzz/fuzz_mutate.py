@@ -6,6 +6,7 @@ Knows msgpack and JSON as trees, no record. Chance comes from the caller.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,12 +16,19 @@ BOUNDS = (-1, 0, 1, 2, 31, 32, 255, 256, 10**9, 10**12, 10**16, 2**53, 2**53 + 1
 TEXTS = ("", "a", "A b", "p1", "rounds", "orders", "x" * 49, "\0", "é", "[red]", "../a", "\n")
 
 
+def _json(tree: Any) -> bytes:
+    return json.dumps(tree, indent=2, sort_keys=True).encode() + b"\n"
+
+
+FORMS: tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...] = (
+    (msgspec.msgpack.decode, msgspec.msgpack.encode),
+    (json.loads, _json),
+)
+
+
 def mutated(data: bytes, chance: Random) -> bytes | None:
     """The bytes with one place of their tree changed; none where they are no tree."""
-    for decoder, encoder in (
-        (msgspec.msgpack.decode, msgspec.msgpack.encode),
-        (json.loads, lambda tree: json.dumps(tree, indent=2, sort_keys=True).encode() + b"\n"),
-    ):
+    for decoder, encoder in FORMS:
         try:
             return encoder(_changed(decoder(data), chance))
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):

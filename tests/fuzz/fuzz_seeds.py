@@ -13,9 +13,10 @@ from pathlib import Path
 from random import Random
 
 import nacl.pwhash.argon2id as argon2id
-from fuzz_bench import Bench, start
+from fuzz_bench import Bench, head_signature, settled_hub, start
 from fuzz_choices import ByteChoices
 from fuzz_decoders import CHAIN_ID, MANIFEST_FILES, PASSPHRASE
+from fuzz_engine import snapshot_of
 from fuzz_ledger import live
 from fuzz_moves import KINDS, message
 from small_hub import SmallHub, key, public, round_id
@@ -24,7 +25,7 @@ from peerwatt.hosts.cometbft import messages
 from peerwatt.hosts.cometbft.genesis import app_state
 from peerwatt.hosts.cometbft.wire import frame as frame_of
 from peerwatt.records.bundles import ReceiptBundle
-from peerwatt.records.chain import WitnessSignature, frame, sign_head
+from peerwatt.records.chain import frame
 from peerwatt.records.codec import decode, encode
 from peerwatt.records.transactions import Transaction
 from peerwatt.reporting.manifest import MANIFEST, seal
@@ -54,22 +55,9 @@ CSV = (
 
 
 @cache
-def hub() -> SmallHub:
-    """A round between two cars, settled, its second block witnessed."""
-    made = SmallHub(dispute_window_s=900, max_orders=3).site().drivers("ann", "bob", "cat", "dan")
-    made.open().buy("ann")
-    made.sell("bob")
-    made.gate()
-    made.report({"": 0, "p1": 2_000, "p2": -2_000})
-    made.block(at=made.now_s + 900)
-    made.host.add_witness(_head(made))
-    return made
-
-
-@cache
 def seeds() -> Mapping[str, tuple[bytes, ...]]:
     """Good inputs by target."""
-    made, bench = hub(), Bench(start())
+    made, bench = settled_hub(), Bench(start())
     transactions = [
         message(kind, bench, ByteChoices(bytes([first])), spoil=False)
         for kind in KINDS
@@ -78,7 +66,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
     blocks = [encode(made.host.block(height)) for height in range(1, made.host.height + 1)]
     receipts = _receipts(made)
     heads = [made.host.block(height).signed_header for height in (1, 2)]
-    witnesses = [encode(_head(made))]
+    witnesses = [encode(head_signature(made))]
     readings = made.readings({"": 5, "p1": -7}, 1)
     return {
         "genesis": (encode(start().genesis),),
@@ -102,13 +90,9 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "key_file": _key_files(),
         "abci": (b"", *_requests(transactions[:2])),
         "engine_genesis": _engine_genesis(),
+        "snapshot": (snapshot_of()[0],),
         "ledger": _lives(),
     }
-
-
-def _head(made: SmallHub) -> WitnessSignature:
-    header = made.host.block(made.host.height).signed_header.header
-    return sign_head(key("grid"), CHAIN_ID, header.context.height, header.block_id)
 
 
 def _receipts(made: SmallHub) -> list[ReceiptBundle]:

@@ -38,6 +38,7 @@ TARGETS: dict[str, Target] = {
     "key_file": decoders.key_file,
     "abci": fuzz_engine.abci,
     "engine_genesis": fuzz_engine.engine_genesis,
+    "snapshot": fuzz_engine.snapshot,
     "ledger": ledger,
 }
 
