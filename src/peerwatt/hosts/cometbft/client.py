@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from peerwatt.hosts.cometbft.chain import DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import GenesisError, check_chain_id, read_app_state
@@ -26,12 +28,13 @@ from peerwatt.records.codec import CodecError, decode, digest
 from peerwatt.records.receipts import Block, Event, Reason, Receipt
 from peerwatt.records.transactions import MAX_TRANSACTION_BYTES
 
+T = TypeVar("T")
 CONFIRM_TIMEOUT_S = 30.0
 OFFER_AGAIN_S = 5.0
 IN_CACHE = "tx already exists in cache"
 MEMPOOL_FULL = "mempool is full"
 NO_EVIDENCE = sha256().digest()
-MAX_OFFERED = 1 << 16
+MAX_PENDING = 1 << 16
 
 
 class EngineGenesis(NamedTuple):
@@ -100,7 +103,15 @@ class CometHost(DecidedChain):
         super().__init__(ledger, Store(None) if store is None else store, start.ledger)
         self._nodes = Nodes(urls, start.chain_id, timeout_s)
         self._reader = Reader(self._nodes, start.validators)
-        self._offered: dict[bytes, int] = {}
+        self._waiting: dict[bytes, bytes] = {}
+        self._offered_to = ""
+        self._heights: dict[bytes, int] = {}
+        self._dropped: dict[bytes, Receipt] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many transactions were let in and stand in no block that came here."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Hang up."""
@@ -115,53 +126,80 @@ class CometHost(DecidedChain):
         """
         transaction_id = digest(transaction)
         if len(transaction) > MAX_TRANSACTION_BYTES:
-            return Receipt(
-                transaction_id=transaction_id, reason=Reason.OVERSIZED, field="transaction"
-            )
-        self._offered.setdefault(transaction_id, self.height)
-        if len(self._offered) > MAX_OFFERED:
-            del self._offered[next(iter(self._offered))]
-        body = base64.b64encode(transaction).decode()
-        return self._nodes.ask(lambda node: _offer(node, transaction_id, body))
+            return _receipt(transaction_id, Reason.OVERSIZED, "transaction")
+        if len(self._waiting) >= MAX_PENDING:
+            return _receipt(transaction_id, Reason.TOO_MANY, "pending")
+        receipt = self._nodes.ask(lambda node: self._offer(node, transaction))
+        if receipt.ok and transaction_id not in self._heights:
+            self._waiting[transaction_id] = transaction
+        return receipt
+
+    def _offer(self, node: Rpc, transaction: bytes) -> Receipt:
+        """Offer to a node; to one that is asked for the first time, all that waits before, because
+        it may not have heard of it yet, and nonces have an order."""
+        if node.url != self._offered_to:
+            for waiting in self._waiting.values():
+                _offer(node, waiting)
+            self._offered_to = node.url
+        return _offer(node, transaction)
+
+    def offer_again(self) -> None:
+        """Offer all that waits once more, in its order, as a node may have been lost with it. What
+        is refused now waits no more: it has come into a block, or never will."""
+        self.sync()
+        for transaction_id, transaction in list(self._waiting.items()):
+            receipt = self._nodes.ask(partial(_offer, transaction=transaction))
+            if receipt.reason not in (Reason.OK, Reason.TOO_MANY):
+                del self._waiting[transaction_id]
+                _keep(self._dropped, transaction_id, receipt)
 
     def confirm(self, transaction: bytes, *, timeout_s: float = CONFIRM_TIMEOUT_S) -> Confirmed:
-        """Offer a transaction until it stands in a block, or is refused before.
-
-        What was offered is offered again while no block has it, since the node that let it in may
-        have been lost with it.
+        """Offer a transaction, again while no block has it, until one has or it is refused.
 
         Raises:
             TimeoutError: no block had it in time; it may still come.
             RpcError: no node could be asked.
         """
         transaction_id = digest(transaction)
-        deadline_s = time.monotonic() + timeout_s
-        look_from = self._offered.get(transaction_id, 0) + 1
-        while True:
-            self.sync()
-            found = self._find(transaction_id, look_from)
-            if found is not None:
-                return found
-            look_from = self.height + 1
-            receipt = self.submit(transaction)
-            if not receipt.ok:
-                # It may have come into a block just now, and be a replay for that reason.
-                self.sync()
-                return self._find(transaction_id, look_from) or Confirmed(None, receipt)
-            again_s = min(time.monotonic() + OFFER_AGAIN_S, deadline_s)
-            while time.monotonic() < again_s:
-                if self.sync() and (found := self._find(transaction_id, look_from)):
-                    return found
-                time.sleep(POLL_S)
-            if time.monotonic() >= deadline_s:
-                raise TimeoutError(f"transaction {transaction_id.hex()[:16]}…: in no block yet")
+        receipt = self.submit(transaction)
+        self.wait_until(lambda: transaction_id not in self._waiting, timeout_s=timeout_s)
+        # What was refused may be a replay of what a block has.
+        self.sync()
+        height = self._heights.get(transaction_id) or self._search(transaction_id)
+        if height is None:
+            return Confirmed(None, self._dropped.get(transaction_id, receipt))
+        found = (r for r in self.receipts(height) if r.transaction_id == transaction_id)
+        return Confirmed(height, next(found))
 
-    def _find(self, transaction_id: bytes, look_from: int) -> Confirmed | None:
-        for height in range(look_from, self.height + 1):
-            for receipt in self.receipts(height):
-                if receipt.transaction_id == transaction_id:
-                    return Confirmed(height, receipt)
+    def _search(self, transaction_id: bytes) -> int | None:
+        for height in range(1, self.height + 1):
+            if any(each.transaction_id == transaction_id for each in self.receipts(height)):
+                return height
         return None
+
+    def wait_until(
+        self, done: Callable[[], object], *, timeout_s: float = CONFIRM_TIMEOUT_S
+    ) -> None:
+        """Take in blocks until something is so, offering what waits again from time to time.
+
+        Raises:
+            TimeoutError: it was not so in time.
+            RpcError: no node could be asked.
+        """
+        now_s = time.monotonic()
+        deadline_s, again_s = now_s + timeout_s, now_s + OFFER_AGAIN_S
+        while not done():
+            if not self.sync():
+                now_s = time.monotonic()
+                if now_s > deadline_s:
+                    raise TimeoutError(
+                        f"in {timeout_s:g} s the chain got to block {self.height}, and "
+                        f"{self.pending} transactions still wait"
+                    )
+                if now_s > again_s:
+                    self.offer_again()
+                    again_s = now_s + OFFER_AGAIN_S
+                time.sleep(POLL_S)
 
     def sync(self) -> int:
         """Take in all blocks that there are; how many came.
@@ -174,25 +212,19 @@ class CometHost(DecidedChain):
             self._next()
         return self.height - before
 
-    def wait_for(self, height: int, *, timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
-        """Take in blocks until there are so many; TimeoutError if they do not come."""
-        deadline_s = time.monotonic() + timeout_s
-        while self.height < height:
-            if not self.sync():
-                if time.monotonic() > deadline_s:
-                    raise TimeoutError(f"height: the chain got to {self.height}, not to {height}")
-                time.sleep(POLL_S)
-
     def follow(self, from_height: int = 1) -> Iterator[tuple[int, Event]]:
         """What happens from a block on, without end, as blocks come; to resume, follow from the
         height after the last one that was dealt with."""
         height = from_height
         while True:
             if height > self.height:
-                self.wait_for(height, timeout_s=float("inf"))
+                self.wait_until(partial(self._has, height), timeout_s=math.inf)
             for event in self.result(height).events:
                 yield height, event
             height += 1
+
+    def _has(self, height: int) -> bool:
+        return self.height >= height
 
     def _next(self) -> None:
         """Take in the next block, from the first node whose block the validators' header names."""
@@ -207,18 +239,33 @@ class CometHost(DecidedChain):
             self.accept(block)
         except BlockRefused as error:
             raise RpcError(f"the network's block does not follow here: {error}") from None
+        for receipt in self.receipts(height):
+            if self._waiting.pop(receipt.transaction_id, None) is not None:
+                _keep(self._heights, receipt.transaction_id, height)
 
 
-def _offer(node: Rpc, transaction_id: bytes, body: str) -> Receipt:
+def _keep(known: dict[bytes, T], transaction_id: bytes, what: T) -> None:
+    """Remember something of a transaction, and forget the oldest beyond a number."""
+    known[transaction_id] = what
+    if len(known) > MAX_PENDING:
+        del known[next(iter(known))]
+
+
+def _receipt(transaction_id: bytes, reason: Reason, what: str) -> Receipt:
+    return Receipt(transaction_id=transaction_id, reason=reason, field=what)
+
+
+def _offer(node: Rpc, transaction: bytes) -> Receipt:
     """A node's answer to a transaction."""
+    transaction_id = digest(transaction)
     try:
-        answer = node.call("broadcast_tx_sync", tx=body)
+        answer = node.call("broadcast_tx_sync", tx=base64.b64encode(transaction).decode())
     except Refused as error:
         # It waits there, or stands in a block: a receipt of record will tell.
         if IN_CACHE in error.why:
-            return Receipt(transaction_id=transaction_id, reason=Reason.OK, field="")
+            return _receipt(transaction_id, Reason.OK, "")
         if MEMPOOL_FULL in error.why:
-            return Receipt(transaction_id=transaction_id, reason=Reason.TOO_MANY, field="pending")
+            return _receipt(transaction_id, Reason.TOO_MANY, "pending")
         raise
     try:
         receipt = decode(bytes.fromhex(field(answer, "data")), Receipt)

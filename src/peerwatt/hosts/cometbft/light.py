@@ -149,8 +149,6 @@ def read_header(document: Any) -> tuple[EngineHeader, str]:
 def signers(chain_id: str, commit: Any, validators: Validators) -> int:
     """The power of those of these validators whose signatures stand under a commit's block."""
     by_address = {sha256(key).digest()[:20]: key for key in validators}
-    height, round_ = number(commit, "height"), number(commit, "round")
-    block_id = encode(_block_id(field(commit, "block_id")))
     power = 0
     for each in field(commit, "signatures"):
         if number(each, "block_id_flag") != SIGNED_FOR_BLOCK:
@@ -158,19 +156,21 @@ def signers(chain_id: str, commit: Any, validators: Validators) -> int:
         key = by_address.pop(_hex(each, "validator_address"), None)
         if key is None:
             continue
-        vote = _vote(chain_id, height, round_, block_id, _time(field(each, "timestamp")))
+        vote = sign_bytes(chain_id, commit, field(each, "timestamp"))
         if _is_signed(key, vote, _base64(each, "signature")):
             power += validators[key]
     return power
 
 
-def _vote(chain_id: str, height: int, round_: int, block_id: bytes, time: Timestamp) -> bytes:
-    """What a validator signs: a canonical vote behind its length."""
+def sign_bytes(chain_id: str, commit: Any, timestamp: Any) -> bytes:
+    """What a validator signed at a time for a commit's block: a canonical vote behind its length.
+    Height and round are of fixed length there, and a round of 0 is left out."""
+    height, round_ = number(commit, "height"), number(commit, "round")
     parts = [
         bytes((0x08, PRECOMMIT, 0x11)) + height.to_bytes(8, "little"),
         b"\x19" + round_.to_bytes(8, "little") if round_ else b"",
-        b"\x22" + frame(block_id),
-        b"\x2a" + frame(encode(time)),
+        b"\x22" + frame(encode(_block_id(field(commit, "block_id")))),
+        b"\x2a" + frame(encode(_time(timestamp))),
         b"\x32" + frame(chain_id.encode()),
     ]
     return frame(b"".join(parts))
