@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from book import Book
+from msgspec.structs import replace
 from small_hub import START_S, SmallHub, genesis, key, public
 
 from peerwatt.records import transactions as tx
@@ -221,6 +224,19 @@ def proposals(book: Book) -> None:
     )
 
 
+def validators(book: Book) -> None:
+    """The operator runs the chain's only validator."""
+    [only] = [member for member in genesis().members if member.key == public("operator")]
+    runs = replace(only, validator=public("validator"))
+    hub = SmallHub(members=(runs,))
+    no = partial(book.refused, hub, tx.ProposeChange, "operator", Reason.OUT_OF_RANGE, "change")
+    grid = Member(key=public("grid"), name="grid", roles=2, validator=public("validator"))
+    no(note="another's validator", change=tx.AddMember(member=grid))
+    no(note="the last validator goes", change=tx.AddMember(member=only))
+    second = tx.AddMember(member=replace(grid, validator=public("validator/grid")))
+    book.accepted(hub, tx.ProposeChange, "operator", note="a second validator", change=second)
+
+
 def votes(book: Book) -> None:
     hub = SmallHub()
     hub.done(hub.wallet("ann"))
@@ -259,4 +275,4 @@ def votes(book: Book) -> None:
     )
 
 
-CASES = (wallets, mints, mints_without_bounds, payments, proposals, votes)
+CASES = (wallets, mints, mints_without_bounds, payments, proposals, validators, votes)

@@ -17,6 +17,7 @@ from peerwatt.contracts import (
     accounts,
     delivery,
     disputes,
+    equivocation,
     members,
     orders,
     proposals,
@@ -93,6 +94,7 @@ def init_chain(state: State, genesis: bytes) -> None:
             max_orders=document.max_orders,
             max_work=document.max_work,
             dispute_window_s=document.dispute_window_s,
+            equivocation_penalty_ucoin=document.equivocation_penalty_ucoin,
         ),
     )
     state.put(ACCOUNTS, POT, Account())
@@ -108,6 +110,11 @@ def _check_genesis(genesis: Genesis) -> None:
     simulated = genesis.chain_id.startswith(SIMULATION_PREFIX)
     if not keys or any(keys[at] >= keys[at + 1] for at in range(len(keys) - 1)):
         raise ValueError("members: must be given, keys strictly ascending")
+    validators = sorted(member.validator for member in genesis.members if member.validator)
+    if any(len(each) != 32 for each in validators):
+        raise ValueError("members: a validator's key must be empty or have 32 bytes")
+    if any(validators[at] == validators[at + 1] for at in range(len(validators) - 1)):
+        raise ValueError("members: two of them have one validator")
     if POT in (*keys, genesis.tick_key):
         raise ValueError("members, tick_key: 32 zero bytes are the pot's key")
     if genesis.tick_key and len(genesis.tick_key) != 32:
@@ -154,16 +161,18 @@ def check_tx(state: State, context: BlockContext, transaction: bytes) -> Receipt
 
 
 def apply_block(state: State, context: BlockContext, transactions: Sequence[bytes]) -> BlockResult:
-    """Execute a block: its transactions in order, then what has become due."""
+    """Execute a block: what its validators did wrong, its transactions in order, then what has
+    become due."""
     chain = chain_of(state)
     if context.height >= chain.next_rules_height:
         chain = replace(chain, rules_version=chain.next_rules_version)
     if chain.rules_version not in SUPPORTED_RULES:
         raise RuntimeError(f"rules version {chain.rules_version} needs newer software")
     put_chain(state, replace(chain, market_time_s=context.market_time_s))
+    found = equivocation.punish_equivocation(state, context)
     receipts = [_execute(state, context, data, admission=False) for data in transactions]
     events = rounds.advance(state, context.market_time_s)
-    return BlockResult(receipts=tuple(receipts), events=events)
+    return BlockResult(receipts=tuple(receipts), events=(*found, *events))
 
 
 def _execute(state: State, context: BlockContext, data: bytes, admission: bool) -> Receipt:

@@ -21,7 +21,7 @@ from peerwatt.contracts.state import (
     chain_of,
     put_chain,
 )
-from peerwatt.records.members import Account, Role
+from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import (
     AddMember,
@@ -79,10 +79,12 @@ def _check_change(state: State, context: BlockContext, change: Change) -> Refusa
             account = state.get(ACCOUNTS, change.member.key)
             if change.member.key == POT or (account is not None and account.wallet):
                 return Refusal(Reason.ALREADY_EXISTS, "change")
+            if not _may_validate(state, change.member):
+                return Refusal(Reason.OUT_OF_RANGE, "change")
         case RemoveMember():
             if state.get(MEMBERS, change.key) is None:
                 return Refusal(Reason.UNKNOWN_MEMBER, "change")
-            if len(state.items(MEMBERS)) == 1:
+            if len(state.items(MEMBERS)) == 1 or _is_last_validator(state, change.key):
                 return Refusal(Reason.OUT_OF_RANGE, "change")
         case UpgradeRules():
             if change.rules_version <= chain_of(state).rules_version:
@@ -92,6 +94,21 @@ def _check_change(state: State, context: BlockContext, change: Change) -> Refusa
         case _:
             assert_never(change)
     return None
+
+
+def _may_validate(state: State, member: Member) -> bool:
+    """Whether a member's validator is a key, no other member's, and some validator remains."""
+    if not member.validator:
+        return not _is_last_validator(state, member.key)
+    others = [each for key, each in state.items(MEMBERS) if key != member.key]
+    taken = any(each.validator == member.validator for each in others)
+    return len(member.validator) == 32 and not taken
+
+
+def _is_last_validator(state: State, key: bytes) -> bool:
+    """Whether a chain that validators keep going would stop without this member's."""
+    running = [at for at, member in state.items(MEMBERS) if member.validator]
+    return running == [key]
 
 
 def _count(state: State, proposal_id: bytes, proposal: Proposal) -> None:

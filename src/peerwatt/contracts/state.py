@@ -20,7 +20,7 @@ from peerwatt.records.market import (
     SlotLimit,
     Tariff,
 )
-from peerwatt.records.members import Account, Member, Meter, Port, Site
+from peerwatt.records.members import Account, Equivocation, Member, Meter, Port, Site
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
 from peerwatt.records.transactions import Change
@@ -49,6 +49,7 @@ class Chain(Record):
     max_orders: Count
     max_work: Count
     dispute_window_s: Count
+    equivocation_penalty_ucoin: Ucoin
 
 
 class Proposal(Record):
@@ -110,6 +111,9 @@ CHAIN_KEY = b"chain"
 CHAIN: Table[Chain] = Table("chain", Chain, True, "`chain`")
 MEMBERS: Table[Member] = Table("members", Member, True, "public key")
 PROPOSALS: Table[Proposal] = Table("proposals", Proposal, True, "message id")
+EQUIVOCATIONS: Table[Equivocation] = Table(
+    "equivocations", Equivocation, True, "height (8 bytes), member's public key"
+)
 ACCOUNTS: Table[Account] = Table("accounts", Account, True, "public key (the pot: 32 zeros)")
 DEPOSITS: Table[Deposit] = Table("deposits", Deposit, True, "deposit reference")
 SITES: Table[Site] = Table("sites", Site, True, "site")
@@ -134,6 +138,7 @@ TABLES: tuple[Table[Any], ...] = (
     CHAIN,
     MEMBERS,
     PROPOSALS,
+    EQUIVOCATIONS,
     ACCOUNTS,
     DEPOSITS,
     SITES,

@@ -40,11 +40,13 @@ Roles = Annotated[int, Meta(ge=0, le=63)]
 
 
 class Member(Record):
-    """An organisation of the consortium: its key, name and roles (bits of `Role`)."""
+    """An organisation of the consortium: its key, name and roles (bits of `Role`), and the key of
+    its validator, with which an engine's blocks are signed; empty if it runs none."""
 
     key: Key
     name: Name
     roles: Roles
+    validator: Annotated[bytes, Meta(max_length=32)] = b""
 
 
 class Genesis(Record):
@@ -63,6 +65,7 @@ class Genesis(Record):
     max_orders: Annotated[int, Meta(ge=1, le=100_000)]
     max_work: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
     dispute_window_s: Annotated[int, Meta(ge=0, le=366 * 86_400)]
+    equivocation_penalty_ucoin: Ucoin = 0
 
 
 class Account(Record):
@@ -72,6 +75,13 @@ class Account(Record):
     free_ucoin: Ucoin = 0
     held_ucoin: Ucoin = 0
     wallet: bool = False
+
+
+class Equivocation(Record):
+    """A member's validator signed two blocks of one height, as the block that records this proves;
+    what it paid, as far as its free coins went."""
+
+    fine_ucoin: Ucoin
 
 
 class Site(Record):
