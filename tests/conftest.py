@@ -15,6 +15,7 @@ from peerwatt.simulation.config import DayConfig, load
 from peerwatt.simulation.day import hub_day
 from peerwatt.simulation.run import DayRun
 from peerwatt.simulation.sessions import Session, bundled, load_sessions
+from peerwatt.simulation.world import World
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,6 +71,21 @@ def small_run(small_config: DayConfig, small_sessions: tuple[Session, ...]) -> D
 def small_folder(small_run: DayRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small day's run folder; tests copy it before they change it."""
     return _written(small_run, tmp_path_factory.mktemp("small") / "day")
+
+
+@pytest.fixture(scope="session")
+def pairs_run(small_config: DayConfig, small_sessions: tuple[Session, ...]) -> DayRun:
+    """The small day with rounds that the operator clears in pairs, and proves."""
+    run = DayRun(small_config.model_copy(update={"mechanism": "welfare-pairs"}), small_sessions)
+    run.found(World)
+    run.live()
+    return run
+
+
+@pytest.fixture(scope="session")
+def pairs_folder(pairs_run: DayRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That day's run folder."""
+    return _written(pairs_run, tmp_path_factory.mktemp("pairs") / "day")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUMMARY = "summary.json"
+UTC = "UTC"
 FROM_CHAIN = ("rounds", "orders", "awards", "readings", "receipts")
 ON_NO_LEDGER = (
     "on no ledger, so only as the operator signed it: who the cars are, when they come and go, "
@@ -31,10 +33,11 @@ ON_NO_LEDGER = (
 
 
 class Claims(NamedTuple):
-    """What was found, and every refusal that the folder lists."""
+    """What was found, every refusal that the folder lists, and the clock that it tells time by."""
 
     findings: list[Finding]
     refused: list[Row]
+    zone: str
 
 
 def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Claims:
@@ -42,6 +45,8 @@ def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Clai
     opened, for their bytes could be anything."""
     ours = chain_tables(chain, {}, next((key.decode() for key, _ in chain.items("sites")), ""))
     refused = refused_rows([], ours["receipts"])
+    said = _read_summary(folder, changed)
+    zone = _zone(said)
     read, wrong = {}, []
     for name in COLUMNS:
         file = f"{name}.parquet"
@@ -62,13 +67,13 @@ def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Clai
             wrong.append("refused.parquet: says other than the ledger")
         refused = admission + refused
     if wrong or len(read) < len(COLUMNS):
-        return Claims([Finding(Verdict.FAILS, line) for line in wrong], refused)
+        return Claims([Finding(Verdict.FAILS, line) for line in wrong], refused, zone)
     wrong += _check_cars(read, ours)
     findings = [Finding(Verdict.FAILS, line) for line in wrong]
     if not wrong:
         findings.append(Finding(Verdict.HOLDS, "the tables say what the ledger says"))
     facts = facts_of(chain, {**ours, "cars": read["cars"], "refused": read["refused"]})
-    return Claims(findings + _check_summary(folder, facts, changed), refused)
+    return Claims(findings + _check_summary(said, facts), refused, zone)
 
 
 def _read(path: Path, name: str) -> pl.DataFrame | None:
@@ -127,12 +132,26 @@ def _check_cars(theirs: dict[str, pl.DataFrame], ours: dict[str, pl.DataFrame]) 
 _SUMS = ("charged_wh", "sold_wh", "paid_ucoin", "received_ucoin", "penalty_ucoin")
 
 
-def _check_summary(folder: Path, facts: Row, changed: Collection[str]) -> list[Finding]:
-    """Every number of the summary that follows from ledger and tables, and the sums themselves."""
+def _read_summary(folder: Path, changed: Collection[str]) -> Row | None:
     try:
         data = b"" if SUMMARY in changed else (folder / SUMMARY).read_bytes()
-        said = msgspec.json.decode(data, type=dict[str, Any])
+        return msgspec.json.decode(data, type=dict[str, Any])
     except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _zone(said: Row | None) -> str:
+    """The time zone that the summary names, if there is one of that name."""
+    zone = (said or {}).get("zone")
+    try:
+        return ZoneInfo(zone).key if isinstance(zone, str) else UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def _check_summary(said: Row | None, facts: Row) -> list[Finding]:
+    """Every number of the summary that follows from ledger and tables, and the sums themselves."""
+    if said is None:
         return [Finding(Verdict.FAILS, f"{SUMMARY}: cannot be read")]
     wrong = [
         Finding(Verdict.FAILS, f"{SUMMARY}: {key}: says {says!r:.60}, comes to {is_!r}")

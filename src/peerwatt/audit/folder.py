@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from peerwatt.audit.claims import ON_NO_LEDGER, check_claims
-from peerwatt.audit.rederive import rederive
+from peerwatt.audit.claims import ON_NO_LEDGER, UTC, check_claims
+from peerwatt.audit.rederive import Certified, Rederived, rederive
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.contracts.state import InvariantError
@@ -28,19 +28,25 @@ from peerwatt.hosts.replica import BlockRefused, Replica
 from peerwatt.hosts.store import Store
 from peerwatt.records.bundles import Finding, Verdict
 from peerwatt.records.signing import SIMULATION_PREFIX
+from peerwatt.reporting.clearing_gap import at_most, gap_ppb
+from peerwatt.reporting.day_words import count
 from peerwatt.reporting.manifest import Manifest, ManifestError, check_manifest, read_manifest
 from peerwatt.simulation.tables import Row
 
 LEDGER = "ledger"
+PAIRS = "welfare-pairs"
 Progress = Callable[[int], None]
 
 
 class Report(NamedTuple):
     """What was found, and what was refused, in the ledger's words: at admission, which the operator
-    alone saw, and in blocks."""
+    alone saw, and in blocks; and how good each round's clearing is, at most."""
 
     findings: list[Finding]
     refused: list[Row]
+    clearings: list[Certified]
+    zone: str
+    """On whose clock the site lives, as the summary says; UTC where it says nothing."""
 
 
 def verify_folder(
@@ -54,7 +60,7 @@ def verify_folder(
     try:
         manifest = read_manifest(folder)
     except ManifestError as error:
-        return Report([Finding(Verdict.FAILS, str(error))], [])
+        return Report([Finding(Verdict.FAILS, str(error))], [], [], UTC)
     problems = check_manifest(folder)
     findings = [Finding(Verdict.FAILS, problem) for problem in problems]
     if not problems:
@@ -62,11 +68,12 @@ def verify_folder(
     chain, replayed = _replay(folder / LEDGER, progress)
     findings += replayed
     if chain is None:
-        return Report(findings, [])
+        return Report(findings, [], [], UTC)
     signed = ((chain.proposer or b"").hex(), chain.chain_id)
     own = signed == (manifest.public_key, manifest.chain_id)
     findings.append(_finding(own, "the folder is signed by its chain's own proposer"))
-    findings += _round_findings(chain)
+    derived = rederive(chain)
+    findings += _round_findings(derived)
     claims = check_claims(folder, chain, {problem.split(": ")[0] for problem in problems})
     findings += claims.findings
     findings += _anchor_findings(chain, trusted_head, witness)
@@ -74,7 +81,7 @@ def verify_folder(
     if chain.chain_id.startswith(SIMULATION_PREFIX):
         text = "a simulation: anyone can derive its keys, so its signatures name nobody"
         findings.append(Finding(Verdict.NOT_SHOWN, text))
-    return Report(findings, claims.refused)
+    return Report(findings, claims.refused, derived.certified, claims.zone)
 
 
 def _as_signed(manifest: Manifest) -> str:
@@ -123,17 +130,39 @@ def _witness_findings(chain: Replica, folder: Path) -> list[Finding]:
     return []
 
 
-def _round_findings(chain: Replica) -> list[Finding]:
-    derived = rederive(chain)
+def _round_findings(derived: Rederived) -> list[Finding]:
     if derived.differing:
         return [Finding(Verdict.FAILS, f"derived again, differs: {d}") for d in derived.differing]
     return [
         Finding(
             Verdict.HOLDS,
-            f"{derived.awards} awards of {derived.cleared} rounds follow from the sealed books, "
-            f"and {derived.settled} settlements from the signed readings",
-        )
+            f"{derived.awards} awards of {len(derived.certified)} rounds follow from the sealed "
+            f"books, and {derived.settled} settlements from the signed readings",
+        ),
+        *_gap_findings(derived.certified),
     ]
+
+
+def _gap_findings(clearings: list[Certified]) -> list[Finding]:
+    """By how much another clearing could be better at most, over all rounds of which that is
+    certified, and of how many it is not."""
+    gaps = [
+        gap_ppb(each.gap_ucoin, each.traded_ucoin)
+        for each in clearings
+        if each.gap_ucoin is not None
+    ]
+    findings = []
+    if gaps:
+        text = f"no clearing of {count(len(gaps), 'round')} can be beaten by more than "
+        text += f"{at_most(max(gaps))} of what it traded (counted as at least one coin)"
+        pairs = any(each.mechanism == PAIRS for each in clearings)
+        text += ", up to the rounding to whole Wh" if pairs else ""
+        findings.append(Finding(Verdict.HOLDS, text))
+    if len(gaps) < len(clearings):
+        left = count(len(clearings) - len(gaps), "round")
+        text = f"how much better {left} could have been cleared than against the grid alone"
+        findings.append(Finding(Verdict.NOT_SHOWN, text))
+    return findings
 
 
 def _anchor_findings(

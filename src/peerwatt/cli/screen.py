@@ -5,9 +5,11 @@ Knows rich and the summary's fields. Knows nothing of how they came about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,9 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from peerwatt.records.bundles import Finding, Verdict
+from peerwatt.reporting.clearing_gap import at_most, gap_ppb
+from peerwatt.reporting.day_series import clock
 from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH
 
+if TYPE_CHECKING:
+    from peerwatt.audit.rederive import Certified
+
 console = Console(highlight=False, soft_wrap=True)
+
+MOST_CLEARINGS = 400
 
 ROWS = {
     "plug_and_charge": "plug and charge",
@@ -88,6 +97,7 @@ def show_day(summary: dict[str, Any]) -> None:
         f"{orders['placed']} orders, {orders['awarded']} awarded, {orders['refused']} refused; "
         f"{ledger['height']} blocks, {ledger['messages']} messages"
     )
+    console.print(_clearings_line(summary["clearings"]))
     for label in summary["labels"]:
         console.print(f"[dim]{plain(label)}[/]")
     dropped = {k: v for k, v in sessions["dropped"].items() if k != "another date" and v}
@@ -95,10 +105,63 @@ def show_day(summary: dict[str, Any]) -> None:
         console.print("[dim]rows dropped: " + ", ".join(f"{k}: {v}" for k, v in dropped.items()))
 
 
+def _clearings_line(clearings: dict[str, int]) -> str:
+    """Who cleared the rounds, and how much better they could have been cleared at most."""
+    who = [
+        f"{number} {what}"
+        for number, what in (
+            (clearings["by_members"], "proved by a member"),
+            (clearings["by_ledger"], "cleared by the ledger itself"),
+            (clearings["grid_alone"], "cleared against the grid alone"),
+        )
+        if number
+    ]
+    if clearings["by_members"] + clearings["by_ledger"] == 0:
+        return "; ".join(who)
+    left = clearings["gap_ucoin"] / UCOIN_PER_COIN
+    return (
+        f"{', '.join(who)}; welfare left on the table: at most ${left:,.6f} in all, "
+        f"{at_most(clearings['largest_gap_ppb'])} of a round's trade"
+    )
+
+
 def show_findings(findings: list[Finding]) -> None:
     """One line for each checked statement."""
     for finding in findings:
         console.print(f" {MARKS[finding.verdict]} {plain(finding.text)}")
+
+
+def show_clearings(clearings: Sequence[Certified], zone_name: str) -> None:
+    """How good each round's clearing is at most; of very many rounds the ones with most gap."""
+    if not clearings:
+        return
+    zone = ZoneInfo(zone_name)
+    midnight = datetime.fromtimestamp(clearings[0].slot_start_s, zone).date()
+    console.print(
+        "What another clearing of the same orders could gain at most, round by round "
+        f"({midnight}, {zone_name} time):"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("slot", "mechanism", "cleared by"):
+        table.add_column(name, max_width=13, no_wrap=True)
+    for name in ("orders", "traded, coins", "gap, ucoin", "of traded"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = sorted(clearings, key=lambda each: -_share(each))[:MOST_CLEARINGS]
+    for each in sorted(shown, key=lambda each: each.slot_start_s):
+        gap = ("–", "–")
+        if each.gap_ucoin is not None:
+            gap = (f"{each.gap_ucoin:,}", at_most(_share(each)))
+        slot = clock(each.slot_start_s, zone, midnight)
+        traded = f"{each.traded_ucoin / UCOIN_PER_COIN:,.2f}"
+        cells = (slot, each.mechanism, plain(each.cleared_by), f"{each.orders:,}", traded, *gap)
+        table.add_row(*cells)
+    console.print(table)
+    if len(shown) < len(clearings):
+        console.print(f"{len(clearings) - len(shown):,} more rounds have no larger gap.")
+
+
+def _share(each: Certified) -> int:
+    return gap_ppb(each.gap_ucoin or 0, each.traded_ucoin)
 
 
 def show_refused(rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from peerwatt.audit.folder import open_chain, verify_folder
-from peerwatt.cli.screen import console, progress, show_findings, show_refused
+from peerwatt.cli.screen import console, progress, show_clearings, show_findings, show_refused
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.bundles import ReceiptBundle, is_sound, verify_bundle
 from peerwatt.records.codec import CodecError, decode, encode
@@ -24,6 +24,7 @@ def run_verify(what: Path, trusted_head: str | None, witness: str | None) -> boo
             report = verify_folder(what, trusted_head=head, witness=key, progress=step)
         findings = report.findings
         show_findings(findings)
+        show_clearings(report.clearings, report.zone)
         show_refused(report.refused)
     else:
         bundle = _read(what)

@@ -97,6 +97,23 @@ class Rounds(Part):
     void: int
 
 
+class Clearings(Part):
+    """Who cleared the rounds, and what is certified of those that kept their sellers."""
+
+    by_ledger: int
+    by_members: int
+    grid_alone: int
+    gap_ucoin: int
+    """Welfare that all rounds together may have left on the table, at most."""
+    traded_ucoin: int
+    largest_gap_ppb: int
+    """Largest gap of a round in billionths of its trade, counted as at least one coin."""
+
+    @property
+    def certified(self) -> int:
+        return self.by_ledger + self.by_members
+
+
 class Orders(Part):
     """Orders of the day."""
 
@@ -147,6 +164,7 @@ class DaySummary(Part):
     seed: int
     mechanism: str
     price_rule: str
+    """midpoint, marginal, or pairwise: every buyer its own."""
     site: str
     date: dt.date
     zone: str
@@ -158,6 +176,7 @@ class DaySummary(Part):
     energy_wh: Energy
     money_ucoin: Money
     rounds: Rounds
+    clearings: Clearings
     orders: Orders
     ledger: Ledger
     baselines: Baselines

@@ -18,6 +18,8 @@ from peerwatt.mechanisms.scheduling import (
     plug_and_charge,
     without_sellers,
 )
+from peerwatt.records.market import Mechanism
+from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.simulation.cast import ROOF, Visit
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.day import HubDay
@@ -126,7 +128,6 @@ def summary_of(
         **facts,
         "version": __version__,
         "seed": config.sellers.seed,
-        "price_rule": config.price_rule,
         "date": str(day.date),
         "zone": str(ZONE),
         "battery": config.battery,
@@ -156,6 +157,7 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
         "chain_id": chain.chain_id,
         "site": ", ".join(key.decode() for key, _ in chain.items("sites")),
         "mechanism": ", ".join(rounds["mechanism"].unique().sort()),
+        "price_rule": _price_rules(chain),
         "energy_wh": energy,
         "money_ucoin": money_ucoin(rounds),
         "supplier_by_main_meter_ucoin": supplier_by_main_meter_ucoin(tables),
@@ -164,6 +166,7 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
             "cleared": rounds.filter(rounds["status"] != "void").height,
             "void": rounds.filter(rounds["status"] == "void").height,
         },
+        "clearings": clearings_of(chain),
         "orders": {
             "placed": tables["orders"].height,
             "refused": refused.filter(refused["message"].is_in(ORDER_MESSAGES)).height,
@@ -176,6 +179,33 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
             "head": head.header.block_id.hex() if head is not None else "",
         },
         "baselines": {MARKET: _market(tables, energy)},
+    }
+
+
+def _price_rules(chain: Replica) -> str:
+    """Who pays which price: the tariff's rule or, in pairs, each buyer its own."""
+    rules = {
+        "pairwise"
+        if each.mechanism == Mechanism.WELFARE_PAIRS
+        else each.prices.price_rule.name.lower()
+        for _, each in chain.items("rounds")
+    }
+    return ", ".join(sorted(rules))
+
+
+def clearings_of(chain: Replica) -> Row:
+    """How many rounds who cleared, and what was certified of those that kept their sellers: the
+    gaps together, and the largest relative to its round's trade."""
+    clearings = [each.clearing for _, each in chain.items("rounds") if each.clearing is not None]
+    whole = [each for each in clearings if not each.sellers_dropped]
+    by_members = sum(each.proposer != b"" for each in whole)
+    return {
+        "by_ledger": len(whole) - by_members,
+        "by_members": by_members,
+        "grid_alone": len(clearings) - len(whole),
+        "gap_ucoin": sum(each.gap_ucoin for each in whole),
+        "traded_ucoin": sum(each.traded_ucoin for each in whole),
+        "largest_gap_ppb": max((gap_ppb(c.gap_ucoin, c.traded_ucoin) for c in whole), default=0),
     }
 
 

@@ -14,6 +14,8 @@ from peerwatt.records.codec import CodecError, decode
 from peerwatt.records.market import (
     Award,
     BuyOrder,
+    Clearing,
+    Mechanism,
     Order,
     Round,
     SettledAward,
@@ -34,6 +36,9 @@ TOTALS = (
     *("paid_ucoin", "received_ucoin", "penalty_ucoin", "supplier_ucoin", "operator_ucoin"),
     "pot_ucoin",
 )
+CLEARED = ("cleared_by", "gap_ucoin", "traded_ucoin")
+LEDGER_ITSELF, GRID_ALONE = "ledger", "grid alone"
+"""Who cleared a round that no member proved; the second without its sellers."""
 PRICES = ("price", "buyer_price", "retail", "feed_in", "fee", "lost_load")
 ORDER: tuple[str, ...] = ("min_wh", "max_wh", "price_high_ucoin_per_kwh", "price_low_ucoin_per_kwh")
 ORDER += ("ask_ucoin_per_kwh", "slope_ucoin_per_kwh2")
@@ -43,7 +48,7 @@ WHOSE = ("slot_start_s", "order_id", "car", "port", "side")
 REFUSAL = ("reason", "reason_name", "field")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "rounds": (
-        *("slot_start_s", "status", "mechanism"),
+        *("slot_start_s", "status", "mechanism", *CLEARED),
         *(f"{name}_ucoin_per_kwh" for name in PRICES),
         *("import_limit_wh", "export_limit_wh", "orders", *TOTALS, "fees_ucoin", "flags", "pv_wh"),
     ),
@@ -61,7 +66,17 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
 }
 TEXT = (
-    *("status", "mechanism", "order_id", "car", "port", "side", "meter", "transaction_id"),
+    *(
+        "status",
+        "mechanism",
+        "cleared_by",
+        "order_id",
+        "car",
+        "port",
+        "side",
+        "meter",
+        "transaction_id",
+    ),
     *("message", "signer", "reason_name", "field", "where", "words", "session_id", "role"),
 )
 
@@ -82,7 +97,7 @@ def chain_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[s
             rows["orders"].append(slot | _order(decode(data, Order), cars))  # type: ignore[arg-type]
         settled = {k: decode(v, SettledAward) for k, v in chain.sealed("settlements", key)}
         roof = [each.metered_wh for each in settled.values() if each.port == ROOF]
-        rows["rounds"].append(_round(each, sum(roof)))
+        rows["rounds"].append(_round(chain, each, sum(roof)))
         for order_id, data in chain.sealed("awards", key):
             award = decode(data, Award)
             rows["awards"].append(slot | _award(award, settled.get(order_id), cars))
@@ -91,13 +106,31 @@ def chain_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[s
     return {name: frame(name, content) for name, content in rows.items()}
 
 
-def _round(each: Round, pv_wh: int) -> Row:
+def mechanism_name(mechanism: Mechanism) -> str:
+    """As people write it: `welfare-pairs`."""
+    return mechanism.name.lower().replace("_", "-")
+
+
+def cleared_by(chain: Replica, clearing: Clearing) -> str:
+    """Who cleared a round: the ledger, the member that proved it, or nobody but the grid."""
+    if clearing.sellers_dropped:
+        return GRID_ALONE
+    if not clearing.proposer:
+        return LEDGER_ITSELF
+    member = chain.get("members", clearing.proposer)
+    return clearing.proposer.hex() if member is None else str(member.name)
+
+
+def _round(chain: Replica, each: Round, pv_wh: int) -> Row:
     prices, clearing = each.prices, each.clearing
     totals = each.totals if each.totals is not None else SettlementTotals()
     return {
         "slot_start_s": each.slot_start_s,
         "status": each.status.name.lower(),
-        "mechanism": each.mechanism.name.lower().replace("_", "-"),
+        "mechanism": mechanism_name(each.mechanism),
+        "cleared_by": cleared_by(chain, clearing) if clearing else None,
+        "gap_ucoin": clearing.gap_ucoin if clearing else None,
+        "traded_ucoin": clearing.traded_ucoin if clearing else None,
         "price_ucoin_per_kwh": clearing.price_ucoin_per_kwh if clearing else None,
         "buyer_price_ucoin_per_kwh": clearing.buyer_price_ucoin_per_kwh if clearing else None,
         "retail_ucoin_per_kwh": prices.retail_ucoin_per_kwh,

@@ -24,8 +24,18 @@ WORD_ONLY = {
 }
 """Columns of a car's row that stand on no ledger and follow from nothing that does."""
 LEDGER_KEYS = {
-    *("chain_id", "site", "mechanism", "energy_wh", "money_ucoin", "rounds", "orders", "ledger"),
-    *("supplier_by_main_meter_ucoin", "baselines"),
+    *(
+        "chain_id",
+        "site",
+        "mechanism",
+        "price_rule",
+        "energy_wh",
+        "money_ucoin",
+        "rounds",
+        "orders",
+        "ledger",
+    ),
+    *("clearings", "supplier_by_main_meter_ucoin", "baselines"),
 }
 
 

@@ -38,7 +38,7 @@ def receipt(small_folder: Path, peerwatt: Peerwatt, order: str, tmp_path: Path) 
 def test_a_good_folder(peerwatt: Peerwatt, small_folder: Path, small_run: DayRun) -> None:
     outcome = peerwatt("verify", small_folder)
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.count(" ✓ ") == 10
+    assert outcome.out.count(" ✓ ") == 11
     assert " ✗ " not in outcome.out
     assert " ? internally consistent; its operator is not independently witnessed" in outcome.out
     assert "Turned away at admission, 3:" in outcome.out

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.reporting.day_tables import DAY_TABLES
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -83,6 +84,21 @@ def _receipt(height: int, index: int, kind: str) -> Row:
     }
 
 
+def _clearings(rounds: pl.DataFrame) -> Row:
+    cleared = rounds.filter(pl.col("cleared_by").is_not_null())
+    kept = cleared.filter(pl.col("cleared_by") != "grid alone")
+    gaps = kept.select("gap_ucoin", "traded_ucoin").rows()
+    by_ledger = kept.filter(pl.col("cleared_by") == "ledger").height
+    return {
+        "by_ledger": by_ledger,
+        "by_members": kept.height - by_ledger,
+        "grid_alone": cleared.height - kept.height,
+        "gap_ucoin": sum(gap for gap, _ in gaps),
+        "traded_ucoin": sum(traded for _, traded in gaps),
+        "largest_gap_ppb": max((gap_ppb(*each) for each in gaps), default=0),
+    }
+
+
 def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int) -> Row:
     rounds, cars = tables["rounds"], tables["cars"]
     total = {
@@ -96,12 +112,14 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
     market = int(cars["market_cost_ucoin"].sum()) / 1e6
     from_cars = (total["sold_wh"] - total["pv_wh"]) / 1000
     optimum = market * 0.94
+    mechanism = rounds["mechanism"][0] if len(rounds) else "welfare"
+    pairs = mechanism == "welfare-pairs"
     return {
         "version": "0.1.0",
         "chain_id": f"sim-made-up-{seed}",
         "seed": seed,
-        "mechanism": rounds["mechanism"][0] if len(rounds) else "welfare",
-        "price_rule": "midpoint",
+        "mechanism": mechanism,
+        "price_rule": "pairwise" if pairs else "midpoint",
         "site": "jpl",
         "date": "2019-08-21",
         "zone": "America/Los_Angeles",
@@ -133,6 +151,7 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
             "cleared": int((rounds["status"] != "void").sum()),
             "void": int((rounds["status"] == "void").sum()),
         },
+        "clearings": _clearings(rounds),
         "orders": {
             "placed": len(tables["orders"]),
             "refused": len(tables["refused"]) // 2,

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from peerwatt.contracts.auction import Book, clear
-from peerwatt.contracts.clearing import award, price
+from peerwatt.contracts.auction import Book
+from peerwatt.contracts.clearing import Cleared, award, clear_book, clear_pairs
+from peerwatt.contracts.pairs import Flaw
 from peerwatt.contracts.settlement import Pool, settle
+from peerwatt.market_operator.quantize import listed_prices, pairs_book
+from peerwatt.mechanisms import welfare
 from peerwatt.records.market import (
     Award,
     BuyOrder,
@@ -86,7 +89,7 @@ def trade_a_day(
         orders = _orders(rng, cars, start_s, hour, pv_kwp)
         if orders:
             book = Book(
-                Mechanism[mechanism.upper()],
+                Mechanism[mechanism.upper().replace("-", "_")],
                 [each for each, _ in orders if isinstance(each, BuyOrder)],
                 [each for each, _ in orders if isinstance(each, SellOrder)],
                 prices,
@@ -193,9 +196,10 @@ def _round(
     if void:
         rows["rounds"].append(fixed | {"status": "void"})
         return
-    outcome = clear(book)
-    pricing = price(book, outcome)
+    cleared = _cleared(book)
+    outcome, pricing = cleared.outcome, cleared.pricing
     awards = award(book, outcome, pricing)
+    by_member = book.mechanism == Mechanism.WELFARE_PAIRS
     clearing = Clearing(
         price_ucoin_per_kwh=outcome.price_ucoin_per_kwh,
         buyer_price_ucoin_per_kwh=pricing.buyer_price,
@@ -204,7 +208,10 @@ def _round(
         import_wh=outcome.import_wh,
         export_wh=outcome.export_wh,
         supplier_held_ucoin=0,
-        sellers_dropped=False, proposer=b"", gap_ucoin=0, traded_ucoin=0,
+        sellers_dropped=False,
+        proposer=b"",
+        gap_ucoin=0,
+        traded_ucoin=0,
     )
     readings = _readings(rng, rows, awards, cars, start_s)
     pool = settle(
@@ -223,6 +230,9 @@ def _round(
         | money
         | {
             "status": "settled",
+            "cleared_by": "aggregator" if by_member else "ledger",
+            "gap_ucoin": cleared.gap_ucoin,
+            "traded_ucoin": cleared.traded_ucoin,
             "price_ucoin_per_kwh": outcome.price_ucoin_per_kwh,
             "buyer_price_ucoin_per_kwh": pricing.buyer_price,
             "bought_wh": pool.bought_wh,
@@ -236,6 +246,21 @@ def _round(
             ),
         }
     )
+
+
+def _cleared(book: Book) -> Cleared:
+    """As the ledger clears it, or as a member proves it."""
+    if book.mechanism != Mechanism.WELFARE_PAIRS:
+        return clear_book(book)
+    orders: Any = sorted([*book.buys, *book.sells], key=lambda order: order.order_id)
+    as_round: Any = book
+    arrays = pairs_book(as_round, orders)
+    found = welfare.clear_pairs(
+        arrays.buyers, arrays.sellers, arrays.grid, lost_load=arrays.lost_load, tolerance=1e-6
+    )
+    cleared = clear_pairs(book, orders, listed_prices(as_round, orders, found))
+    assert not isinstance(cleared, Flaw), cleared
+    return cleared
 
 
 def _money(book: Book, pool: Pool, main_net_wh: int) -> Row:
@@ -262,7 +287,10 @@ def _money(book: Book, pool: Pool, main_net_wh: int) -> Row:
 def _round_row(book: Book, start_s: int) -> Row:
     return dict.fromkeys(DAY_TABLES["rounds"], 0) | {
         "slot_start_s": start_s,
-        "mechanism": book.mechanism.name.lower(),
+        "mechanism": book.mechanism.name.lower().replace("_", "-"),
+        "cleared_by": None,
+        "gap_ucoin": None,
+        "traded_ucoin": None,
         "price_ucoin_per_kwh": None,
         "buyer_price_ucoin_per_kwh": None,
         "retail_ucoin_per_kwh": book.prices.retail_ucoin_per_kwh,
