@@ -163,6 +163,7 @@ class FakeNode:
         self.cache: set[bytes] = set()
         self.behind = 0
         self.stopped = False
+        self.hangs_up = 0
         self.decides = False
         self.loses = False
         node = self
@@ -173,7 +174,8 @@ class FakeNode:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if node.stopped:
+                if node.stopped or node.hangs_up:
+                    node.hangs_up -= not node.stopped
                     self.close_connection = True
                     return
                 answer = node.answer(body)
