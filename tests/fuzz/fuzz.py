@@ -61,7 +61,7 @@ def fuzz(name: str, seconds: int, keeping: bool) -> Iterator[str]:
         log.unlink()
         print(f"{name}: {_figures(said)}", flush=True)
         if code:
-            yield f"{name}: {_finding(name, said)}"
+            yield f"{name}: {_finding(said)}"
         elif keeping:
             inputs = [path.read_bytes() for path in bred.iterdir()]
             chosen = smallest(TARGETS[name], inputs)
@@ -96,7 +96,7 @@ def _figures(said: str) -> str:
     return f"{runs[-1]} runs, {branches} branches, {features} features, {inputs} inputs"
 
 
-def _finding(name: str, said: str) -> str:
+def _finding(said: str) -> str:
     """What the engine last said, with the file that replays it."""
     raised = re.findall(r"Uncaught Python exception: ===\n(.+)", said) or said.splitlines()[-1:]
     path = re.findall(r"Test unit written to (\S+)", said) or ["no file"]
