@@ -257,7 +257,8 @@ def _status(network: Network, node: Node) -> NodeStatus:
     try:
         status, net = rpc.call("status"), rpc.call("net_info")
         if chain_of(status) != network.chain_id:
-            raise NetworkError(f"{node.rpc}: is a node of chain '{chain_of(status)}'")
+            chains = f"'{chain_of(status)}', not of '{network.chain_id}'"
+            raise NetworkError(f"{node.rpc}: is a node of chain {chains}")
         return NodeStatus(
             name=node.name,
             pids=known,

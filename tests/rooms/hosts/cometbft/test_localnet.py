@@ -7,35 +7,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from local_networks import NAMES, genesis
 
 from peerwatt.hosts.cometbft import node_files
 from peerwatt.hosts.cometbft.genesis import read_genesis_document
 from peerwatt.hosts.cometbft.localnet import Network, create
 from peerwatt.hosts.cometbft.node_files import FilesError
-from peerwatt.records.codec import encode
-from peerwatt.records.members import Genesis, Member, Role
 from peerwatt.records.signing import derive_key
-
-NAMES = ("north", "south", "east", "west")
-
-
-def genesis(chain_id: str = "sim-net") -> bytes:
-    key = derive_key(1, "north", "sim-net")
-    member = Member(key=key.public, name="north", roles=int(Role.AGGREGATOR))
-    return encode(
-        Genesis(
-            chain_id=chain_id,
-            tick_key=key.public,
-            start_s=0,
-            rules_version=1,
-            members=(member,),
-            mint_epoch_s=86_400,
-            mint_cap_ucoin=1,
-            max_orders=10,
-            max_work=10,
-            dispute_window_s=0,
-        )
-    )
 
 
 def make(folder: Path, **changes: object) -> Network:
