@@ -76,7 +76,8 @@ class Dense:
     def _entry(self, reserve: FloatArray, unserved: BoolArray) -> FloatArray:
         entry = np.full(len(unserved), -np.inf)
         if unserved.any() and len(reserve):
-            reach = self.factors[unserved]
+            # Who has nothing to sell asks for more than anybody pays, whatever that is.
+            reach = self.factors[unserved] * (self.level > 0)
             needed = np.full(reach.shape, np.inf)
             np.divide(reserve, reach, out=needed, where=reach > 0)
             entry[unserved] = np.minimum.reduce(needed, axis=1) - self.base

@@ -167,7 +167,7 @@ class Staircase:
             floor=floor,
             bought=bought,
             slope=slopes,
-            entry=float(np.min(reserve, initial=np.inf)),
+            entry=float(np.min(reserve, initial=np.inf, where=self.level > 0)),
             stairs=Stairs(ladder.order, ends, width[ends] / ends),
         )
 

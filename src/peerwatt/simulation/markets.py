@@ -31,6 +31,9 @@ MOST_GAP = 1e-8
 ROUNDING = 1e-3
 """Share of the buyers' weights, and of what soft minima are worth, that counts as value traded:
 the sum that is maximised has no more digits."""
+FLATTEST = 1e-7
+"""The least slope of a cost, of the highest price over the energy in a book: what a price's last
+digit, 1e-16 of it, makes a pair trade more must be far below what is proved."""
 MOST_EXCESS = 1e-8
 """Of the greatest quantity in a book, by which rounding may exceed a limit."""
 
@@ -146,16 +149,18 @@ def random_pairs(rng: np.random.Generator) -> PairsMarket:
     )
     sent = _one_of(rng, 1.0, 0.9)
     needed = float((minimum / efficiency).sum())
+    room, steepness = _rooms(rng, m, needed), 10 ** rng.uniform(-3, 0) * _spread(rng, m)
+    marginal = buyers.weight * efficiency / np.asarray(buyers.scale_kwh)
+    highest = float(marginal.max(initial=0.1))
     sellers = PairSellers(
-        maximum_kwh=_rooms(rng, m, needed) / sent,
-        quadratic_cost=10 ** rng.uniform(-3, 0) * _spread(rng, m),
+        maximum_kwh=room / sent,
+        quadratic_cost=np.maximum(steepness, FLATTEST * highest / max(needed, 1.0)),
         linear_cost=0.02 * _spread(rng, m),
         efficiency=sent,
     )
     lost_load = None
     if rng.random() < 0.4:
-        marginal = buyers.weight * efficiency / np.asarray(buyers.scale_kwh)
-        lost_load = float(marginal.max(initial=0.1)) * _one_of(rng, 1.0, 1.5, 10.0)
+        lost_load = highest * _one_of(rng, 1.0, 1.5, 10.0)
     matrix = None
     if rng.random() < 0.1:
         matrix = rng.uniform(0.3, 1, (n, m)) * (rng.random((n, m)) < 0.8)
