@@ -22,8 +22,10 @@ from nacl.signing import SigningKey as Key
 from peerwatt.hosts.cometbft import light
 from peerwatt.hosts.cometbft import messages as abci
 from peerwatt.hosts.cometbft.app import Application
+from peerwatt.hosts.cometbft.client import CometHost, read_genesis
 from peerwatt.hosts.cometbft.genesis import app_state
-from peerwatt.hosts.cometbft.reader import results_hash
+from peerwatt.hosts.cometbft.reader import Reader, results_hash
+from peerwatt.hosts.cometbft.rpc import Nodes
 from peerwatt.hosts.cometbft.snapshots import Shelf
 from peerwatt.hosts.store import Store
 from peerwatt.records.codec import decode
@@ -278,3 +280,26 @@ def nodes(chain: FakeChain, number: int) -> Iterator[list[FakeNode]]:
     finally:
         for node in made:
             node.stop()
+
+
+def host_of(made: list[FakeNode], store: Store | None = None) -> CometHost:
+    return CometHost(toy, [n.url for n in made], made[0].chain.genesis, store, timeout_s=5)
+
+
+def reader_of(made: list[FakeNode]) -> Reader:
+    start = read_genesis(made[0].chain.genesis)
+    return Reader(Nodes([n.url for n in made], start.chain_id), start.validators)
+
+
+def pay(chain: FakeChain, nonce: int) -> int:
+    return chain.decide(toy.move(1, nonce, 2, 5))
+
+
+def altered(document: Any, path: list[Any], value: Any) -> Any:
+    """A copy of a document with one thing changed."""
+    copy = json.loads(json.dumps(document))
+    at = copy
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    return copy
