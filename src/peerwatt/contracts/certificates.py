@@ -45,6 +45,8 @@ def elastic_gap(price: int, low: int, high: int, span: int, taken: int) -> int:
     a, w = price * base, span * low * high
     missed = w - a
     at_bound = missed * (span - taken) if missed > 0 else -missed * taken
+    if at_bound == 0:
+        return 0
     bound = ceil_div(at_bound, base)
     least = min(a, w)
     if fall == 0 or least == 0:

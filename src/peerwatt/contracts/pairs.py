@@ -7,7 +7,7 @@ e = (p - t)_+ / slope, whatever the others do (PETCON: Kang et al., IEEE Trans. 
 grid adds and takes, what each pays and is paid, and the gap
 
     sum_i B_i + sum_j g_j left_j + sum_j x_j (t_j - fee - f) + (F - f) export room left
-    + (P - R) import room left + sum_i (P - p_i) fetched_i,
+    + (P - R) import room left,
 
 g_j = t_j - fee - ask_j, P = max(R, max p), f = min(F, min t - fee), R and F the grid's prices: no
 clearing of the same book is better by more. Orders are never listed in pairs; two sorted sweeps
@@ -31,6 +31,8 @@ SLOPE_BITS = 64
 # e_Wh = (p - t) / slope x WH_PER_KWH / PCOIN_PER_UCOIN, counted with 2^64 / slope, rounded down.
 UNITS_PER_WH = (PCOIN_PER_UCOIN // WH_PER_KWH) << SLOPE_BITS
 UNITS_PER_UCOIN = PCOIN_PER_UCOIN * WH_PER_KWH * UNITS_PER_WH
+MWH_PER_WH = UNITS_PER_WH >> SLOPE_BITS
+"""Thousandths of a Wh, to which energies are rounded up before they become whole."""
 
 
 class Flaw(NamedTuple):
@@ -62,12 +64,14 @@ class PairsOutcome(NamedTuple):
 
 
 class _Flows(NamedTuple):
-    """What prices make everybody trade, before any rounding."""
+    """What prices make everybody trade, before any rounding to Wh."""
 
-    bought: list[int]
+    sent: list[int]
     """From sellers, per buyer."""
     fetched: list[int]
     """From the grid, per buyer."""
+    taken: list[int]
+    """Of both, per buyer: never more than it wants at its price."""
     sold: list[int]
     """To buyers, per seller."""
     handed: list[int]
@@ -79,30 +83,27 @@ class _Flows(NamedTuple):
 def certify(book: Book, prices: PairPrices) -> PairsOutcome | Flaw:
     """The clearing that these prices mean, if they prove one; else the first thing that is wrong.
 
-    Energies may miss a limit of an order or the connection by up to 1 Wh, to which they are then
-    cut; the gap bears what that is worth.
+    Sellers may send up to 1 Wh more than a buyer wants or than they offer, which nobody takes;
+    the gap bears what that is worth.
     """
     flaw = _bad_prices(book, prices)
     if flaw is not None:
         return flaw
-    flows = _flows(book, prices)
-    flaw = _beyond_limits(book, prices, flows)
+    want = [wanted(order, p) for order, p in zip(book.buys, prices.buyers, strict=True)]
+    flows = _flows(book, prices, want)
+    flaw = _beyond_limits(book, prices, flows, want)
     if flaw is not None:
         return flaw
-    bought = [
-        min(b + g, order.max_wh * UNITS_PER_WH)
-        for b, g, order in zip(flows.bought, flows.fetched, book.buys, strict=True)
-    ]
-    gap_ucoin = ceil_div(_gap(book, prices, flows, bought), UNITS_PER_UCOIN)
-    value = sum(p * b for p, b in zip(prices.buyers, bought, strict=True))
+    gap_ucoin = ceil_div(_gap(book, prices, flows), UNITS_PER_UCOIN)
+    value = sum(p * taken for p, taken in zip(prices.buyers, flows.taken, strict=True))
     traded_ucoin = value // UNITS_PER_UCOIN
-    bought_wh, sold_wh, net_wh = _whole(book, flows, bought)
+    bought_wh, sold_wh, net_wh = _whole(book, flows)
     awards = sum(1 for energy_wh in (*bought_wh, *sold_wh) if energy_wh)
     if gap_ucoin > allowed_gap_ucoin(traded_ucoin, awards, book.prices.retail_ucoin_per_kwh):
         return Flaw(Reason.NOT_OPTIMAL, None)
     buyer_prices = [ceil_div(price, PCOIN_PER_UCOIN) for price in prices.buyers]
-    due = _due(book, flows, bought_wh, sold_wh, net_wh, buyer_prices)
-    if due is None:
+    seller_prices = _due(book, flows, bought_wh, sold_wh, net_wh, buyer_prices)
+    if seller_prices is None:
         return Flaw(Reason.NOT_OPTIMAL, None)
     return PairsOutcome(
         bought_wh=bought_wh,
@@ -110,7 +111,7 @@ def certify(book: Book, prices: PairPrices) -> PairsOutcome | Flaw:
         import_wh=max(net_wh, 0),
         export_wh=max(-net_wh, 0),
         buyer_prices=buyer_prices,
-        seller_prices=due,
+        seller_prices=seller_prices,
         grid_price=max([book.prices.retail_ucoin_per_kwh, *buyer_prices]),
         gap_ucoin=gap_ucoin,
         traded_ucoin=traded_ucoin,
@@ -134,7 +135,27 @@ def _cost(book: Book, order: SellOrder) -> int:
     return (order.ask_ucoin_per_kwh + book.prices.local_fee_ucoin_per_kwh) * PCOIN_PER_UCOIN
 
 
-def _flows(book: Book, prices: PairPrices) -> _Flows:
+def _highest(book: Book, prices: PairPrices) -> int:
+    """What grid energy is worth, P: retail, and more where the connection is full."""
+    return max([book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN, *prices.buyers])
+
+
+def wanted(order: BuyOrder, price: int) -> int:
+    """A buyer's demand at a price in pcoin/kWh, as `auction.demand_wh` but in units. Its curve
+    falls by a millionth at least, so that a price says how much of a flat order is served."""
+    high = order.price_high_ucoin_per_kwh * PCOIN_PER_UCOIN
+    low = order.price_low_ucoin_per_kwh * PCOIN_PER_UCOIN
+    least = order.min_wh * UNITS_PER_WH
+    if price >= high or low == 0:
+        return least
+    low = min(low, high - order.price_high_ucoin_per_kwh)
+    if price <= low:
+        return order.max_wh * UNITS_PER_WH
+    elastic = (order.max_wh - order.min_wh) * UNITS_PER_WH
+    return least + elastic * low * (high - price) // ((high - low) * price)
+
+
+def _flows(book: Book, prices: PairPrices, want: list[int]) -> _Flows:
     rising = sorted(prices.buyers)
     sums = [0, *accumulate(rising)]
     squares = [0, *accumulate(price * price for price in rising)]
@@ -149,57 +170,31 @@ def _flows(book: Book, prices: PairPrices) -> _Flows:
     reserves = [reserve for reserve, _ in merit]
     steepness = [0, *accumulate(slope for _, slope in merit)]
     offset = [0, *accumulate(slope * reserve for reserve, slope in merit)]
-    bought = []
+    sent = []
     for price in prices.buyers:
         below = bisect_left(reserves, price)
-        bought.append(price * steepness[below] - offset[below])
+        sent.append(price * steepness[below] - offset[below])
+    fetched = _fetched(book, prices, sent, want)
     return _Flows(
-        bought=bought,
-        fetched=_fetched(book, prices, bought),
+        sent=sent,
+        fetched=fetched,
+        taken=[min(s + g, most) for s, g, most in zip(sent, fetched, want, strict=True)],
         sold=sold,
         handed=_handed(book, sold),
         income=income,
     )
 
 
-def _fetched(book: Book, prices: PairPrices, bought: list[int]) -> list[int]:
-    """Who pays at least retail gets from the grid what sellers leave open; where the connection is
-    full, those at lost load share what the others leave of it."""
-    retail = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN
+def _fetched(book: Book, prices: PairPrices, sent: list[int], want: list[int]) -> list[int]:
+    """Those at the highest price, retail or more, get from the grid what they want beyond what
+    sellers send them; where that is more than the connection carries, each an equal share."""
+    highest = _highest(book, prices)
     fetched = [
-        max(wanted(order, price) - b, 0) if price >= retail else 0
-        for order, price, b in zip(book.buys, prices.buyers, bought, strict=True)
+        max(most - s, 0) if price == highest else 0
+        for price, s, most in zip(prices.buyers, sent, want, strict=True)
     ]
-    room = book.import_limit_wh * UNITS_PER_WH
-    total = sum(fetched)
-    if total <= room:
-        return fetched
-    lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    needy = sum(g for g, price in zip(fetched, prices.buyers, strict=True) if price == lost_load)
-    left = max(room - (total - needy), 0)
-    return [
-        g * left // needy if price == lost_load and needy else g
-        for g, price in zip(fetched, prices.buyers, strict=True)
-    ]
-
-
-def wanted(order: BuyOrder, price: int) -> int:
-    """A buyer's demand at a price in pcoin/kWh, as `auction.demand_wh` but in units."""
-    low, high = _curve(order)
-    if price >= high:
-        return order.min_wh * UNITS_PER_WH
-    if price <= low:
-        return order.max_wh * UNITS_PER_WH
-    elastic = (order.max_wh - order.min_wh) * UNITS_PER_WH
-    return order.min_wh * UNITS_PER_WH + elastic * low * (high - price) // ((high - low) * price)
-
-
-def _curve(order: BuyOrder) -> tuple[int, int]:
-    """Between which prices a buyer's marginal value falls, pcoin/kWh. It falls by a millionth at
-    least, so that a price says how much of a flat order is served."""
-    high = order.price_high_ucoin_per_kwh * PCOIN_PER_UCOIN
-    low = order.price_low_ucoin_per_kwh * PCOIN_PER_UCOIN
-    return min(low, high - order.price_high_ucoin_per_kwh), high
+    room, total = book.import_limit_wh * UNITS_PER_WH, sum(fetched)
+    return fetched if total <= room else [each * room // total for each in fetched]
 
 
 def _handed(book: Book, sold: list[int]) -> list[int]:
@@ -217,80 +212,83 @@ def _handed(book: Book, sold: list[int]) -> list[int]:
     return handed
 
 
-def _beyond_limits(book: Book, prices: PairPrices, flows: _Flows) -> Flaw | None:
-    """Nobody gets more than it wants at its price or less than its minimum, gives more than it
-    offers, and the connection carries it: each but for 1 Wh."""
+def _beyond_limits(book: Book, prices: PairPrices, flows: _Flows, want: list[int]) -> Flaw | None:
+    """But for 1 Wh, nobody gets more than it wants at its price; below lost load nobody gets less
+    than its minimum and, from retail on, than it wants; no seller gives more than it offers."""
+    retail = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN
     lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    for at, (order, price) in enumerate(zip(book.buys, prices.buyers, strict=True)):
-        bought = flows.bought[at] + flows.fetched[at]
-        most = wanted(order, price) + UNITS_PER_WH
-        least = (order.min_wh - 1) * UNITS_PER_WH if price < lost_load else 0
-        if not least <= bought <= most:
+    highest = _highest(book, prices)
+    for at, price in enumerate(prices.buyers):
+        if flows.sent[at] > want[at] + UNITS_PER_WH:
+            return Flaw(Reason.AGAINST_BID, at)
+        least = want[at] if price >= retail else book.buys[at].min_wh * UNITS_PER_WH
+        if price < lost_load and flows.taken[at] < least - UNITS_PER_WH:
+            if price == highest:
+                return Flaw(Reason.BEYOND_LIMIT, None)
             return Flaw(Reason.AGAINST_BID, at)
     for at, offer in enumerate(book.sells):
         if flows.sold[at] > (offer.max_wh + 1) * UNITS_PER_WH:
             return Flaw(Reason.BEYOND_LIMIT, len(prices.buyers) + at)
-    if sum(flows.fetched) > (book.import_limit_wh + 1) * UNITS_PER_WH:
-        return Flaw(Reason.BEYOND_LIMIT, None)
     return None
 
 
-def _gap(book: Book, prices: PairPrices, flows: _Flows, bought: list[int]) -> int:
-    """The gap of these flows, price times energy."""
+def _gap(book: Book, prices: PairPrices, flows: _Flows) -> int:
+    """The gap of these flows, price times energy; what is sent in vain is lost, at lost load where
+    sellers do not have it."""
+    lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
     retail = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN
     feed_in = book.prices.feed_in_ucoin_per_kwh * PCOIN_PER_UCOIN
     fee = book.prices.local_fee_ucoin_per_kwh * PCOIN_PER_UCOIN
-    highest = max([retail, *prices.buyers])
     lowest = min([feed_in, *(reserve - fee for reserve in prices.sellers)])
-    gap = (highest - retail) * abs(book.import_limit_wh * UNITS_PER_WH - sum(flows.fetched))
-    gap += (feed_in - lowest) * (book.export_limit_wh * UNITS_PER_WH - sum(flows.handed))
+    import_left = book.import_limit_wh * UNITS_PER_WH - sum(flows.fetched)
+    export_left = book.export_limit_wh * UNITS_PER_WH - sum(flows.handed)
+    gap = (_highest(book, prices) - retail) * import_left + (feed_in - lowest) * export_left
     for at, price in enumerate(prices.buyers):
-        cut = abs(flows.bought[at] + flows.fetched[at] - bought[at])
-        gap += _buyer_gap(book, book.buys[at], price, bought[at]) + price * cut
-        gap += (highest - price) * flows.fetched[at]
+        taken = flows.taken[at]
+        vain = flows.sent[at] + flows.fetched[at] - taken
+        gap += _buyer_gap(book.buys[at], price, taken, lost_load) + price * vain
     for at, reserve in enumerate(prices.sellers):
         order = book.sells[at]
         left = order.max_wh * UNITS_PER_WH - flows.sold[at] - flows.handed[at]
-        gap += (reserve - _cost(book, order)) * left if left > 0 else -reserve * left
+        gap += (reserve - _cost(book, order)) * left if left > 0 else (reserve - lost_load) * left
         gap += flows.handed[at] * (reserve - fee - lowest)
         # 2^64 / slope was rounded down by less than a share of 2^-34, which costs its square.
         gap += (flows.income[at] >> 68) + 1
     return gap
 
 
-def _buyer_gap(book: Book, order: BuyOrder, price: int, bought: int) -> int:
-    """What a buyer could gain, with what the curve that is reckoned with lies below its own."""
+def _buyer_gap(order: BuyOrder, price: int, taken: int, lost_load: int) -> int:
     least, most = order.min_wh * UNITS_PER_WH, order.max_wh * UNITS_PER_WH
-    low, high = _curve(order)
-    lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    gap = elastic_gap(price, low, high, most - least, max(bought - least, 0))
-    gap += (order.price_low_ucoin_per_kwh * PCOIN_PER_UCOIN - low) * (most - least)
-    return gap + (lost_load - price) * max(least - bought, 0)
+    low = order.price_low_ucoin_per_kwh * PCOIN_PER_UCOIN
+    high = order.price_high_ucoin_per_kwh * PCOIN_PER_UCOIN
+    if taken < least:
+        return elastic_gap(price, low, high, most - least, 0) + (lost_load - price) * (
+            least - taken
+        )
+    return elastic_gap(price, low, high, most - least, taken - least)
 
 
-def _whole(book: Book, flows: _Flows, bought: list[int]) -> tuple[list[int], list[int], int]:
+def _whole(book: Book, flows: _Flows) -> tuple[list[int], list[int], int]:
     """Whole Wh per buyer and seller, and what the grid adds net; sums balance exactly.
 
     Totals round down; shares by floor and largest remainder, so that nobody exceeds an order.
     """
-    wanted_units = [_snapped(b) for b in bought]
-    given_units = [
-        _snapped(min(s, order.max_wh * UNITS_PER_WH) + x)
+    wanted_mwh = [_mwh(taken) for taken in flows.taken]
+    given_mwh = [
+        _mwh(min(s, order.max_wh * UNITS_PER_WH) + x)
         for s, x, order in zip(flows.sold, flows.handed, book.sells, strict=True)
     ]
-    wanted_wh, given_wh = sum(wanted_units) // UNITS_PER_WH, sum(given_units) // UNITS_PER_WH
-    fetched_wh = min(_snapped(sum(flows.fetched)) // UNITS_PER_WH, book.import_limit_wh)
-    import_wh = min(fetched_wh, wanted_wh)
-    export_wh = min(_snapped(sum(flows.handed)) // UNITS_PER_WH, given_wh)
+    wanted_wh, given_wh = sum(wanted_mwh) // MWH_PER_WH, sum(given_mwh) // MWH_PER_WH
+    fetched_wh, handed_wh = (_mwh(sum(f)) // MWH_PER_WH for f in (flows.fetched, flows.handed))
+    import_wh, export_wh = min(fetched_wh, wanted_wh), min(handed_wh, given_wh)
     local_wh = min(wanted_wh - import_wh, given_wh - export_wh)
-    bought_wh = apportion(local_wh + import_wh, wanted_units)
-    return bought_wh, apportion(local_wh + export_wh, given_units), import_wh - export_wh
+    bought_wh = apportion(local_wh + import_wh, wanted_mwh)
+    return bought_wh, apportion(local_wh + export_wh, given_mwh), import_wh - export_wh
 
 
-def _snapped(units: int) -> int:
-    """Up to the next whole Wh where a thousandth of one is missing: prices are rounded too."""
-    missing = -units % UNITS_PER_WH
-    return units + missing if missing * 1_000 < UNITS_PER_WH else units
+def _mwh(units: int) -> int:
+    """Thousandths of a Wh, rounded up: prices are rounded, and take that much from whole Wh."""
+    return -(-units >> SLOPE_BITS)
 
 
 def _due(
@@ -318,17 +316,19 @@ def _due(
     def less(cut: int) -> list[int]:
         return [max(price - cut, ask) for price, ask in zip(fair, asks, strict=True)]
 
-    def covered(cut: int) -> bool:
-        return sum(p * e for p, e in zip(less(cut), sold_wh, strict=True)) <= collected
+    def covered(due: list[int]) -> bool:
+        return sum(p * e for p, e in zip(due, sold_wh, strict=True)) <= collected
 
-    low, high = 0, prices.lost_load_ucoin_per_kwh + 1
+    if covered(fair):
+        return fair
+    low, high = 1, prices.lost_load_ucoin_per_kwh
     while low < high:
         middle = (low + high) // 2
-        if covered(middle):
+        if covered(less(middle)):
             high = middle
         else:
             low = middle + 1
-    return less(low) if covered(low) else None
+    return less(low) if covered(less(low)) else None
 
 
 def _seller_price(book: Book, flows: _Flows, at: int) -> int:
