@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             snapshot_every=options.snapshot_every,
             keep_blocks=options.keep_blocks,
         )
-    except (ValueError, Failed) as error:
+    except (ValueError, OSError, Failed) as error:
         print(f"peerwatt: {error}", file=sys.stderr)
         return 1
     return 0

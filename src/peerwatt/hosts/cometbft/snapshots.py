@@ -27,6 +27,7 @@ CHUNK_BYTES = 1 << 20
 MAX_CHUNKS = 1 << 12
 KEPT = 2
 SUFFIX = ".snapshot"
+UNFINISHED = ".unfinished"
 _NO_ROOT = bytes(32)
 
 logger = logging.getLogger(__name__)
@@ -222,6 +223,8 @@ class Shelf:
         self._folder = folder
         self._every = every
         self._offered: dict[int, Snapshot] = {}
+        for path in folder.glob(f"*{UNFINISHED}"):
+            path.unlink()
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             self._know(path)
 
@@ -246,14 +249,20 @@ class Shelf:
         return self._every * (KEPT + 1)
 
     def take_if_due(self, store: Store, height: int) -> None:
-        """Take a snapshot where the height asks for one, and let go of the oldest."""
+        """Take a snapshot where the height asks for one, and let go of the oldest. A disk that has
+        no room for it must not stop a validator."""
         if self._every == 0 or height % self._every:
             return
-        data = take(store)
+        try:
+            self._keep(height, take(store))
+        except OSError as error:
+            logger.warning("snapshot of %d not kept: %s", height, error.strerror)
+
+    def _keep(self, height: int, data: bytes) -> None:
         snapshot = describe(height, data)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(snapshot)
-        unfinished = path.with_suffix(".tmp")
+        unfinished = path.with_suffix(UNFINISHED)
         unfinished.write_bytes(data)
         unfinished.replace(path)
         self._offered[height] = snapshot
@@ -265,9 +274,13 @@ class Shelf:
         snapshot = self._offered.get(height)
         if snapshot is None or snapshot_format != FORMAT or not 0 <= index < snapshot.chunks:
             return b""
-        with self._path(snapshot).open("rb") as file:
-            file.seek(index * CHUNK_BYTES)
-            return file.read(CHUNK_BYTES)
+        try:
+            with self._path(snapshot).open("rb") as file:
+                file.seek(index * CHUNK_BYTES)
+                return file.read(CHUNK_BYTES)
+        except OSError as error:
+            logger.warning("snapshot of %d not read: %s", height, error.strerror)
+            return b""
 
     def _path(self, snapshot: Snapshot) -> Path:
         return self._folder / f"{snapshot.height}-{snapshot.hash.hex()}{SUFFIX}"

@@ -121,6 +121,7 @@ def test_only_the_newest_are_kept_and_found_again(
     assert shelf.offered == offered(app)
     files[0].write_bytes(files[0].read_bytes()[:-1])
     (tmp_path / "running" / "x.snapshot").write_bytes(b"")
+    (tmp_path / "running" / "12-ab.unfinished").write_bytes(b"half")
     assert len(Shelf(tmp_path / "running", EVERY).offered) == 1
     assert len(list((tmp_path / "running").iterdir())) == 1
 
@@ -134,6 +135,29 @@ def test_what_is_not_there_is_not_given(running: tuple[FakeEngine, Application])
     assert Shelf(Path("nowhere"), 0).offered == ()
     with pytest.raises(ValueError, match="every: is -1"):
         Shelf(Path("nowhere"), -1)
+
+
+def test_a_disk_without_room_for_snapshots_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    engine, app = FakeEngine(toy.genesis()), node(tmp_path / "file" / "snapshots")
+    engine.connect(app.answer)
+    run(engine, 4)
+    assert app.chain.height == 4
+    assert caplog.messages == ["snapshot of 3 not kept: Not a directory"]
+    assert offered(app) == ()
+
+
+def test_a_snapshot_whose_file_is_gone_is_not_given(
+    tmp_path: Path, running: tuple[FakeEngine, Application], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, app = running
+    newest = offered(app)[0]
+    for path in (tmp_path / "running").iterdir():
+        path.unlink()
+    assert set(chunks(app, newest)) == {b""}
+    assert caplog.messages[0] == "snapshot of 6 not read: No such file or directory"
 
 
 @pytest.mark.parametrize(
