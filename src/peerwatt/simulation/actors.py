@@ -10,6 +10,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest
 from peerwatt.records.market import (
@@ -24,6 +26,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.members import Member
 from peerwatt.records.readings import MeterReading, SignedReading, sign_reading
+from peerwatt.simulation.operators import Operators
 from peerwatt.simulation.parties import (
     ANYONE,
     CLEAR_LEAD_S,
@@ -31,6 +34,7 @@ from peerwatt.simulation.parties import (
     GATE_LEAD_S,
     NEWCOMERS,
     PORTS,
+    PROPOSE_LEAD_S,
     ROLES,
     SETTLE_LAG_S,
     SITES,
@@ -43,7 +47,11 @@ COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
 STEPS_S = (0, 1, 30, 60, 60, 120, 180, 300, 300, 900)
 ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000)
 ENERGY_WH = (1, 700, 1_500, 1_501, 2_000, 2_003, 2_500, 2_750)
-MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 4, Mechanism.WELFARE_PAIRS)
+LIES = (
+    *("repeated", "forged", "other slot", "longer slot", "less bought", "less sold"),
+    *("bought backwards", "sold backwards"),
+)
+MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 2, Mechanism.WELFARE_PAIRS)
 
 
 class Actors:
@@ -52,6 +60,7 @@ class Actors:
     def __init__(self, parties: Parties, chance: Random) -> None:
         self._all = parties
         self._chance = chance
+        self._operators = Operators(parties, chance)
 
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
@@ -65,6 +74,7 @@ class Actors:
             (self._dispute, 5),
             (self._membership, 4),
             (self._publish, 2),
+            (self._operators.act, 12),
         )
         doings, weights = zip(*weighted, strict=True)
         [do] = self._chance.choices(doings, weights)
@@ -72,8 +82,9 @@ class Actors:
         return message
 
     def tick(self) -> bytes | None:
-        """The clock's next message; sometimes it skips much."""
-        return self._all.tick(self._chance.choice(STEPS_S))
+        """The clock's next message; sometimes it skips much, seldom while members may propose."""
+        patient = self._operators.are_awaited() and self._chance.random() < 0.8
+        return self._all.tick(self._chance.choice(STEPS_S[:4] if patient else STEPS_S))
 
     def _site_of_chance(self) -> tuple[str, str]:
         return self._chance.choice(tuple(SITES.items()))
@@ -90,13 +101,15 @@ class Actors:
             )
             return self._all.sign("grid", tx.PublishLimits, site=site, limits=(limit,))
         end_s = start_s + SLOT_S
+        mechanism = self._chance.choice(MECHANISMS)
+        lead_s = PROPOSE_LEAD_S if mechanism == Mechanism.WELFARE_PAIRS else GATE_LEAD_S
         return self._all.sign(
             operator,
             tx.OpenRound,
             site=site,
             tariff=self._chance.choice(("day", "day", "day", "day", "night", "late")),
-            mechanism=self._chance.choice(MECHANISMS),
-            gate_s=start_s - GATE_LEAD_S,
+            mechanism=mechanism,
+            gate_s=start_s - lead_s,
             clear_by_s=start_s - CLEAR_LEAD_S,
             slot_start_s=start_s,
             slot_end_s=end_s,
@@ -106,7 +119,7 @@ class Actors:
     def _publish(self) -> bytes:
         """A tariff, a hub, a port: most of them are there already."""
         site, operator = self._site_of_chance()
-        what = self._chance.choice(("tariff", "site", "port", "tick"))
+        what = self._chance.choice(("tariff", "tariff", "tariff", "site", "port", "tick"))
         if what == "tariff":
             by = self._chance.choice(("supplier", "supplier", NEWCOMERS[0]))
             return self._all.tariff(self._chance.choice(("day", "night", "late")), by)
@@ -194,15 +207,18 @@ class Actors:
 
     def _money(self) -> bytes:
         how = self._chance.choice(("mint", "mint", "transfer", "withdraw", "wallet"))
-        name = self._chance.choice((*ANYONE, "supplier", *SITES.values()))
+        name = self._chance.choice((*ANYONE, "supplier"))
         if how == "wallet":
             return self._all.wallet(self._chance.choice((*DRIVERS, "grid")))
         if how == "mint":
             cosigner = self._chance.choice(("regulator", "regulator", "regulator", "grid", ""))
-            coins = self._chance.choice((0, 1, 5, 100, 9_000))
-            return self._all.mint(self._chance.choice(ANYONE), coins, cosigner)
+            coins = self._chance.choice((0, 1, 5, 100, 6_000))
+            by = self._chance.choice((*("issuer",) * 7, "authority"))
+            return self._all.mint(self._chance.choice(ANYONE), coins, cosigner, by)
         free = self._all.free_ucoin(name)
         amount = self._chance.choice((*COINS, free, free, free + 1))
+        if name == "supplier" and self._chance.random() < 0.5:
+            amount = free
         if how == "withdraw":
             return self._all.sign(
                 name, tx.Withdraw, amount_ucoin=amount, payout_reference=digest(b"payout")
@@ -248,16 +264,20 @@ class Actors:
         sequence, bought, sold = (
             (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
         )
-        lie = self._chance.choices(("", "repeated", "forged", "other slot"), (96, 1, 1, 2))[0]
-        shift_s = SLOT_S if lie == "other slot" else 0
+        lie = self._chance.choice(LIES) if self._chance.random() < 0.08 else ""
+        shift_s = self._chance.choice((-SLOT_S, SLOT_S)) if lie == "other slot" else 0
+        if lie == "less bought":
+            bought = max(bought - 1, 0)
+        if lie == "less sold":
+            sold = max(sold - 1, 0)
         reading = MeterReading(
             meter=meter.public,
             sequence=sequence + (lie != "repeated"),
             start_s=market_round.slot_start_s + shift_s,
-            end_s=market_round.slot_end_s + shift_s,
-            import_start_wh=bought,
+            end_s=market_round.slot_end_s + shift_s + (lie == "longer slot"),
+            import_start_wh=bought + (10_000 if lie == "bought backwards" else 0),
             import_end_wh=bought + max(net_wh, 0),
-            export_start_wh=sold,
+            export_start_wh=sold + (10_000 if lie == "sold backwards" else 0),
             export_end_wh=sold + max(-net_wh, 0),
         )
         signer = self._all.key("stranger") if lie == "forged" else meter
@@ -299,18 +319,22 @@ class Actors:
         proposals = [(key, each) for key, each in self._all.host.items("proposals")]
         under_vote = [(key, each) for key, each in proposals if self._would_do(each)]
         if under_vote and self._chance.random() < 0.85:
-            by = self._chance.choice((*ROLES, NEWCOMERS[0]))
+            by = self._chance.choice((*ROLES, NEWCOMERS[0], "ann"))
             key, _ = max(under_vote, key=lambda each: (len(each[1].voters), each[0]))
-            if self._chance.random() < 0.2:
-                key, _ = self._chance.choice(proposals)
+            if self._chance.random() < 0.3:
+                key, _ = self._chance.choice(under_vote)
+            done = [key for key, each in proposals if each.done]
+            if done and self._chance.random() < 0.05:
+                key = self._chance.choice(done)
             return self._all.sign(by, tx.Vote, proposal_id=key)
-        by = self._chance.choice((*ROLES, *ROLES, "ann"))
+        by = self._chance.choice((*ROLES, "ann"))
         return self._all.sign(by, tx.ProposeChange, change=self._change())
 
     def _would_do(self, proposal: Any) -> bool:
         """Whether there is a point in voting; rules that nobody has yet would stop the chain."""
         change = proposal.change
-        soon = isinstance(change, tx.UpgradeRules) and change.height < 10**6
+        height = self._all.host.height
+        soon = isinstance(change, tx.UpgradeRules) and height < change.height < 10**6
         return not proposal.done and not soon
 
     def _change(self) -> tx.Change:
@@ -319,15 +343,20 @@ class Actors:
         for name, role in ROLES.items():
             key = self._all.key(name).public
             if key not in members or members[key].roles != role:
-                return tx.AddMember(member=Member(key=key, name=name, roles=int(role)))
+                known = members.get(key, Member(key=key, name=name, roles=0))
+                return tx.AddMember(member=replace(known, roles=int(role)))
         what, height = self._chance.random(), self._all.host.height
         if what < 0.15:
             later = height + self._chance.choice((-1, 0, 1, 3, 10**6))
             version = 1 if later < height + 10**6 else self._chance.choice((0, 1, 2))
             return tx.UpgradeRules(rules_version=version, height=max(later, 0))
-        who = self._chance.choice((*NEWCOMERS, DRIVERS[0]))
-        if what < 0.35:
+        who = self._chance.choice((*NEWCOMERS, DRIVERS[0], DRIVERS[6]))
+        if what < 0.4:
             return tx.RemoveMember(key=self._all.key(who).public)
-        who = self._chance.choice((who, *ROLES))
+        if self._chance.random() < 0.4:
+            who = self._chance.choice(tuple(ROLES))
         roles = 0 if who in ROLES else self._chance.randrange(64)
-        return tx.AddMember(member=Member(key=self._all.key(who).public, name=who, roles=roles))
+        key = self._all.key(who).public
+        validators = (b"", b"", b"short", key, self._all.key("grid").public)
+        validator = self._chance.choice(validators)
+        return tx.AddMember(member=Member(key=key, name=who, roles=roles, validator=validator))

@@ -25,7 +25,8 @@ from peerwatt.simulation.differential import Differential
 from peerwatt.simulation.failures import CheckFailed, require
 from peerwatt.simulation.proofs import ProofChecks
 from peerwatt.simulation.reference import ENDED
-from peerwatt.simulation.reference_rules import POT
+from peerwatt.simulation.reference_proposals import FINED
+from peerwatt.simulation.reference_rows import POT
 from peerwatt.simulation.tally import of_message, of_round
 
 PROVED = 0.15
@@ -75,7 +76,9 @@ class Checkers:
         for data, receipt in zip(host.block(host.height).transactions, receipts, strict=True):
             self.reasons[Reason(receipt.reason).name] += 1
             if receipt.ok:
-                self._take(host, data, receipt)
+                self._take(host, data)
+            elif receipt.reason >= FINED:
+                self._fine(host, data)
         for event in host.result(host.height).events:
             self.happened[event.kind] += 1
             if event.kind == "settled":
@@ -135,7 +138,7 @@ class Checkers:
 
     # --- the model: coins and ids
 
-    def _take(self, host: Replica, data: bytes, receipt: Receipt) -> None:
+    def _take(self, host: Replica, data: bytes) -> None:
         """What an accepted message does to the coins, and which orders it makes."""
         transaction = decode(data, tx.Transaction)
         message = tx.decode_message(transaction.message)
@@ -162,6 +165,15 @@ class Checkers:
                 )
             case _:
                 pass
+
+    def _fine(self, host: Replica, data: bytes) -> None:
+        """A proposal that proves nothing costs its sender the tariff's penalty."""
+        message = tx.decode_message(decode(data, tx.Transaction).message)
+        require(isinstance(message, tx.ProposeClearing), "fines", "of another message")
+        if isinstance(message, tx.ProposeClearing):
+            prices = host.get("rounds", message.round_id).prices
+            self._pay(message.signer, -prices.failed_clearing_penalty_ucoin)
+            self._pay(POT, prices.failed_clearing_penalty_ucoin)
 
     def _pay(self, key: bytes, amount_ucoin: int) -> None:
         self.coins[key] = self.coins.get(key, 0) + amount_ucoin

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
+from peerwatt.contracts.state import PriceList
 from peerwatt.hosts.replica import Replica
+from peerwatt.records.market import ProposedClearing, Round
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.simulation.failures import require
 from peerwatt.simulation.reference import ENDED, Reference
@@ -43,7 +45,8 @@ class Differential:
         if waiting is None:
             waiting = self._reference.copy()
             waiting.begin((data,))
-        _agree("admission", waiting.take(data, waiting=True), receipt)
+        against = waiting.take(data, Reason(receipt.reason), waiting=True)
+        _agree("admission", against, receipt)
         if receipt.ok:
             self._waiting = waiting
             self._known[receipt.transaction_id] = None
@@ -62,11 +65,32 @@ class Differential:
         reference.begin(transactions, block.signed_header.header.block_time_s)
         result = host.result(host.height)
         for data, receipt in zip(transactions, result.receipts, strict=True):
-            _agree("answers", reference.take(data), receipt)
+            _agree("answers", reference.take(data, Reason(receipt.reason)), receipt)
         events = reference.end()
         require(events == result.events, "rounds", f"moved {result.events}, not {events}")
+        self._take_figures(host)
         live = [key for key, each in self.rows.shelf("rounds").items() if each.status not in ENDED]
         self._compare(host, [*live, *(event.key for event in events)])
+
+    def _take_figures(self, host: Replica) -> None:
+        """Figures of proofs may differ by 1 ucoin: integers and fractions are cut elsewhere. Of two
+        proposals that differ by no more either may then be the best."""
+        for round_id, mine in list(self.rows.shelf("rounds").items()):
+            theirs = host.get("rounds", round_id)
+            if mine != theirs and theirs is not None:
+                clearing = _near(mine.clearing, theirs.clearing)
+                close = replace(mine, proposed=self._best(round_id, mine, theirs))
+                self.rows.put("rounds", round_id, replace(close, clearing=clearing))
+
+    def _best(self, round_id: bytes, mine: Round, theirs: Round) -> ProposedClearing | None:
+        """The other's best proposal where it is one, and as good as mine."""
+        one, other = mine.proposed, theirs.proposed
+        if one is None or other is None or abs(one.gap_ucoin - other.gap_ucoin) > 1:
+            return one
+        listed: PriceList | None = self.rows.get("prices", other.proposer, round_id)
+        if listed is None or listed.next_part < listed.parts:
+            return one
+        return other if listed.prices_hash == other.prices_hash else one
 
     def _compare(self, host: Replica, round_ids: Iterable[bytes]) -> None:
         for table in WHOLE:
@@ -94,6 +118,15 @@ def _agree(checker: str, against: list[Reason], receipt: Receipt) -> None:
     due = ", ".join(reason.name for reason in against)
     require(not receipt.ok, checker, f"accepted, must be refused ({due})")
     require(receipt.reason in against, checker, f"refused by {given}, must be by {due}")
+
+
+def _near(mine: Any, theirs: Any) -> Any:
+    """Mine with the other's figures where they are as good as the same."""
+    if mine is None or theirs is None:
+        return mine
+    figures = [name for name in ("gap_ucoin", "traded_ucoin") if hasattr(mine, name)]
+    pairs = {name: (getattr(mine, name), getattr(theirs, name)) for name in figures}
+    return replace(mine, **{name: b for name, (a, b) in pairs.items() if abs(a - b) <= 1})
 
 
 def _same(table: str, expected: Mapping[bytes, Any], found: Mapping[bytes, Any]) -> None:

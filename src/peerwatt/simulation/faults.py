@@ -25,7 +25,7 @@ from peerwatt.simulation.checkers import Checkers
 from peerwatt.simulation.disk import STATEMENTS, Disk, FailingStore, PowerCut
 from peerwatt.simulation.failures import CheckFailed, require
 from peerwatt.simulation.forgeries import offer
-from peerwatt.simulation.lies import Liar
+from peerwatt.simulation.lies import HUGE, OVERSIZED, Liar
 from peerwatt.simulation.parties import Parties
 from peerwatt.simulation.reference import ENDED
 
@@ -209,7 +209,7 @@ class Attack:
         """What a dishonest proposer puts into a block unchecked: old, doubled, spoilt, refused."""
         count = min(len(self._seen), self._chance.randint(1, 4))
         chosen = self._chance.sample(tuple(self._seen), count)
-        fresh = self._act()
+        fresh = HUGE if self._chance.random() < OVERSIZED else self._act()
         if fresh is not None:
             chosen += [fresh, fresh] if self._chance.random() < 0.5 else [fresh]
         return tuple(chosen)

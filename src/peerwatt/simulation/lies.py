@@ -126,6 +126,8 @@ class Liar:
                 return chance.choice(NAMES)
             case bytes() if len(value) == 32:
                 return self._all.key(chance.choice((*ANYONE, *NEWCOMERS))).public
+            case bytes() if len(value) == 64:
+                return bytes([value[0] ^ 1]) + value[1:]
             case bytes():
                 rounds = [key for key, _ in self._all.host.items("rounds")]
                 return chance.choice((*rounds, value[:-1] + b"?"))

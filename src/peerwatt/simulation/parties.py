@@ -36,6 +36,7 @@ ROLES = {
 CLOCK = "clock"
 NEWCOMERS = ("newcomer", "observer")
 ANYONE = (*DRIVERS, *ROLES, "stranger")
+PROPOSE_LEAD_S = 600
 FINE_UCOIN = 1_000_003
 CHARGE_W, DISCHARGE_W = 11_000, 10_000
 ON_BLOCK_TIME = 6
@@ -46,7 +47,7 @@ class Parties:
     """Everybody with a key, on one chain; `host` is whichever process runs it now."""
 
     def __init__(self, seed: int, chance: Random) -> None:
-        self.ticks = seed % ON_BLOCK_TIME != 0
+        self.ticks = seed % ON_BLOCK_TIME != 2
         self.chain_id = f"sim-faults-{seed}" if self.ticks else f"faults-{seed}"
         self._seed = seed
         self._chance = chance
@@ -139,7 +140,7 @@ class Parties:
                 yield self.port(site, port, operator)
         for name in DRIVERS[:6]:
             yield self.wallet(name)
-        for name in ("supplier", *SITES.values(), *DRIVERS[:5]):
+        for name in ("supplier", "grid", "regulator", *SITES.values(), *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
 
     def site(self, site: str, operator: str) -> bytes:
@@ -208,11 +209,11 @@ class Parties:
         token = authority.sign(tx.WALLET_DOMAIN, self.chain_id, self.key(name).public)
         return self.sign(name, tx.OpenWallet, authority=authority.public, token=token)
 
-    def mint(self, to: str, coins: int, cosigner: str = "regulator") -> bytes:
+    def mint(self, to: str, coins: int, cosigner: str = "regulator", by: str = "issuer") -> bytes:
         """Coins for an account; now and then against a deposit that was used before."""
         self._deposits += self._chance.random() < 0.9
         return self.sign(
-            "issuer",
+            by,
             tx.Mint,
             cosigner=cosigner,
             to=self.key(to).public,

@@ -17,12 +17,14 @@ from peerwatt.records.market import Mechanism, Round, RoundStatus
 from peerwatt.records.members import Account, Genesis
 from peerwatt.records.receipts import Event, Reason
 from peerwatt.simulation import reference_effects as effects
-from peerwatt.simulation.reference_market import clear
+from peerwatt.simulation.failures import CheckFailed
+from peerwatt.simulation.reference_market import Cleared, clear
 from peerwatt.simulation.reference_orders import window_end_s
+from peerwatt.simulation.reference_pairs import Pairs, cleared_pairs, prove
 from peerwatt.simulation.reference_payouts import settle_round
-from peerwatt.simulation.reference_rows import Rows, entries_root
+from peerwatt.simulation.reference_proposals import fine
+from peerwatt.simulation.reference_rows import POT, Rows, entries_root
 from peerwatt.simulation.reference_rules import (
-    POT,
     Letter,
     opened,
     to_envelope,
@@ -87,11 +89,12 @@ class Reference:
             chain = replace(chain, rules_version=chain.next_rules_version)
         self.rows.put("chain", b"chain", replace(chain, market_time_s=now_s))
 
-    def take(self, data: bytes, *, waiting: bool = False) -> list[Reason]:
+    def take(self, data: bytes, given: Reason, *, waiting: bool = False) -> list[Reason]:
         """Take one transaction; all that there is against it, nothing if it is accepted.
 
         Args:
-            waiting: it only waits for a block, where a refusal does not use up its nonce.
+            given: the ledger's own answer; of several objections it tells which one is fined.
+            waiting: it only waits for a block, where a refusal uses up no nonce and costs nothing.
         """
         letter = opened(data)
         if not isinstance(letter, Letter):
@@ -113,6 +116,8 @@ class Reference:
             rows.drop("accounts", message.signer)
         elif waiting:
             rows.put("accounts", message.signer, account)
+        elif given in against:
+            fine(rows, message, given)
         return against
 
     def end(self) -> tuple[Event, ...]:
@@ -172,7 +177,14 @@ class Reference:
         rows, orders = self.rows, sorted(self.rows.shelf("orders", round_id).items())
         site = rows.get("sites", market_round.site.encode())
         free = rows.get("accounts", site.supplier).free_ucoin
-        cleared = clear(market_round, [order for _, order in orders], free)
+        cleared = self._proved(round_id, market_round, free)
+        if cleared is None:
+            cleared = clear(market_round, [order for _, order in orders], free)
+        elif market_round.proposed is not None:
+            listed = rows.get("prices", market_round.proposed.proposer, round_id).prices
+            data = [(key, p.to_bytes(8, "big")) for (key, _), p in zip(orders, listed, strict=True)]
+            market_round = replace(market_round, prices_root=entries_root(data))
+        rows.clear("prices", round_id)
         effects.move(rows, site.supplier, -cleared.clearing.supplier_held_ucoin, held=True)
         for _, order in orders:
             effects.move(rows, order.owner, order.held_ucoin, held=True)
@@ -190,6 +202,17 @@ class Reference:
             awaited_readings=1 + len(cleared.awards),
             clearing=cleared.clearing,
         )
+
+    def _proved(self, round_id: bytes, market_round: Round, free_ucoin: int) -> Cleared | None:
+        """What the best proposal comes to, if there is one that the supplier can stand behind."""
+        best, rows = market_round.proposed, self.rows
+        if best is None:
+            return None
+        orders = [order for _, order in sorted(rows.shelf("orders", round_id).items())]
+        pairs = prove(market_round, orders, rows.get("prices", best.proposer, round_id).prices)
+        if not isinstance(pairs, Pairs):
+            raise CheckFailed("proposals", "the best one proves nothing")
+        return cleared_pairs(market_round, orders, pairs, best.proposer, free_ucoin)
 
 
 SHARED = tuple(name for name in Chain.__struct_fields__ if name in Genesis.__struct_fields__)

@@ -26,6 +26,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.members import Account, Meter, Port, Site
 from peerwatt.simulation.reference_orders import held_for, step_of
+from peerwatt.simulation.reference_proposals import propose
 from peerwatt.simulation.reference_rows import Rows
 from peerwatt.simulation.reference_rules import Letter
 
@@ -74,6 +75,8 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             _dispute(rows, message)
         case tx.ResolveDispute():
             _resolve(rows, message)
+        case tx.ProposeClearing():
+            propose(rows, message)
         case tx.Tick():
             pass
         case _:

@@ -1,4 +1,4 @@
-"""What a round must come to: its clearing and its settlement, computed again from their definition.
+"""What a frozen book must come to at one price, computed again from its definition.
 
 Knows the records, and fractions where the ledger has integers. Prices are ucoin per kWh.
 """
@@ -6,7 +6,7 @@ Knows the records, and fractions where the ledger has integers. Prices are ucoin
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
@@ -17,17 +17,14 @@ from peerwatt.records.market import (
     Award,
     BuyOrder,
     Clearing,
-    Flag,
     Mechanism,
     Order,
     PriceRule,
     Prices,
     Round,
     SellOrder,
-    SettledAward,
     Side,
 )
-from peerwatt.records.readings import MeterReading
 from peerwatt.simulation.reference_rows import down, up
 
 STEPS = 10
@@ -88,7 +85,7 @@ class Curves(NamedTuple):
         return share
 
 
-def split(total: int, weights: Sequence[int]) -> list[int]:
+def split(total: int, weights: Sequence[int] | Sequence[Fraction]) -> list[int]:
     """A total by weights: whole parts, and what is left to the largest remainders, first first."""
     if total == 0 or sum(weights) == 0:
         return [0] * len(weights)
@@ -114,8 +111,8 @@ class Cleared(NamedTuple):
 
 
 def clear(market_round: Round, orders: Sequence[Order], supplier_free_ucoin: int) -> Cleared:
-    """Clear a book; where the supplier cannot pay for the sellers' energy, or nobody has proved
-    how pairs trade, sellers stay out, and buyers pay what the grid costs."""
+    """Clear a book at one price; where the supplier cannot pay for the sellers' energy, or pairs
+    should trade and nobody has proved how, sellers stay out, and buyers pay what the grid costs."""
     buys = [each for each in orders if isinstance(each, BuyOrder)]
     sells = [each for each in orders if isinstance(each, SellOrder)]
     curves = Curves(market_round, buys, sells, market_round.export_limit_wh)
@@ -167,18 +164,26 @@ def _gain(each: int, used: int, limit: int) -> int:
 
 
 def _buyer_gain(order: BuyOrder, price: int, taken_wh: int) -> int:
-    """What a buyer could gain beyond its minimum: the lesser of two bounds, each rounded up."""
+    """What a buyer could gain beyond its minimum, rounded up."""
     low, high = order.price_low_ucoin_per_kwh, order.price_high_ucoin_per_kwh
-    span_wh, fall = order.max_wh - order.min_wh, high - low
-    base = span_wh * low + taken_wh * fall
+    span_wh = order.max_wh - order.min_wh
+    bounds = could_gain(Fraction(price), Fraction(low), Fraction(high), span_wh, Fraction(taken_wh))
+    return ceil(min(bounds))
+
+
+def could_gain(
+    price: Fraction, low: Fraction, high: Fraction, span_wh: int, taken_wh: Fraction
+) -> list[Fraction]:
+    """Bounds on what a buyer could gain whose value falls from high to low, at this price."""
+    base = span_wh * low + taken_wh * (high - low)
     if base == 0:
-        return price * taken_wh
-    value = Fraction(span_wh * low * high, base)
-    straight = ceil(max((value - price) * (span_wh - taken_wh), (price - value) * taken_wh))
-    if fall == 0 or price == 0 or value == 0:
-        return straight
-    weight, ratio = Fraction(span_wh * low * high, fall), price / value
-    return min(straight, ceil(weight * (ratio - 1) ** 2 / (2 * min(ratio, Fraction(1)))))
+        return [price * taken_wh]
+    value = span_wh * low * high / base
+    straight = max((value - price) * (span_wh - taken_wh), (price - value) * taken_wh)
+    if high == low or price == 0 or value == 0:
+        return [straight]
+    weight, ratio = span_wh * low * high / (high - low), price / value
+    return [straight, weight * (ratio - 1) ** 2 / (2 * min(ratio, Fraction(1)))]
 
 
 def _seller_gain(order: SellOrder, price: int, given_wh: int) -> int:
@@ -232,14 +237,25 @@ def _awards(
     bought: Sequence[int],
     sold: Sequence[int],
 ) -> list[Award]:
-    prices, price = curves.round.prices, clearing.buyer_price_ucoin_per_kwh
-    rows = [
-        (order, Side.BUY, energy_wh, price, price)
-        for order, energy_wh in zip(curves.buys, bought, strict=False)
-    ]
-    for order, energy_wh, paid in zip(curves.sells, sold, seller_prices, strict=False):
-        risk = lacking_price(prices, price, paid)
-        rows.append((order, Side.SELL, energy_wh, paid, risk))  # type: ignore[arg-type]
+    price = clearing.buyer_price_ucoin_per_kwh
+    paid = [*(price for _ in curves.buys), *seller_prices]
+    orders: list[Order] = [*curves.buys, *curves.sells]
+    return awards_of(curves.round.prices, price, orders, [*bought[:-1], *sold[:-1]], paid)
+
+
+def awards_of(
+    prices: Prices,
+    dearest: int,
+    orders: Sequence[Order],
+    energies: Sequence[int],
+    paid: Sequence[int],
+) -> list[Award]:
+    """An award for each who got energy, by id; a seller's hold covers what it may not deliver."""
+    rows = []
+    for order, energy_wh, each in zip(orders, energies, paid, strict=True):
+        buys = isinstance(order, BuyOrder)
+        risk = each if buys else lacking_price(prices, dearest, each)
+        rows.append((order, Side.BUY if buys else Side.SELL, energy_wh, each, risk))
     awards = [
         Award(
             order_id=order.order_id,
@@ -260,109 +276,3 @@ def lacking_price(prices: Prices, buyer_price: int, seller_price: int) -> int:
     """What a seller pays for a kWh that it does not deliver."""
     dearer = max(prices.retail_ucoin_per_kwh, buyer_price) - seller_price
     return max(dearer, 0) + prices.shortfall_penalty_ucoin_per_kwh
-
-
-# --- settlement
-
-
-class Settled(NamedTuple):
-    """Settled awards by id, what was taken and given, and what could not be served."""
-
-    rows: list[SettledAward]
-    taken_wh: int
-    given_wh: int
-    unserved_wh: int
-
-
-def settle(
-    market_round: Round, awards: Sequence[Award], readings: Mapping[str, MeterReading]
-) -> Settled:
-    """Settle awards against what their meters saw."""
-    clearing, prices = market_round.clearing, market_round.prices
-    if clearing is None:
-        raise ValueError("clearing: there is none")
-    buys = [each for each in awards if each.side == Side.BUY]
-    sells = [each for each in awards if each.side == Side.SELL]
-    taken, given = [_seen(each, readings) for each in buys], [_seen(e, readings) for e in sells]
-    awarded_in = sum(each.energy_wh for each in buys)
-    awarded_out = sum(each.energy_wh for each in sells)
-    idle, short = awarded_in - sum(taken), awarded_out - sum(given)
-    # To serve all buyers, so much would have had to come in.
-    unserved = _within(awarded_in - sum(given) - market_round.import_limit_wh, idle)
-    owed = idle - unserved
-    # Had the sellers given all, so much would have had to go out.
-    outflow = awarded_out - (awarded_in - owed)
-    stranded = _within(outflow - market_round.export_limit_wh, min(short - unserved, owed))
-    outflow = max(sum(given) - sum(taken), 0)
-    exported = _within(outflow - clearing.export_wh, owed - stranded)
-    missing = [award.energy_wh - wh for award, wh in zip(buys, taken, strict=True)]
-    excused = split(unserved, missing)
-    left = [wh - off for wh, off in zip(missing, excused, strict=True)]
-    out = split(exported, left)
-    lost = split(stranded, [wh - off for wh, off in zip(left, out, strict=True)])
-    rows = []
-    for at, award in enumerate(buys):
-        price = award.price_ucoin_per_kwh
-        shrunk = left[at] - out[at] - lost[at]
-        due = price * (taken[at] + lost[at])
-        due += max(price - prices.feed_in_ucoin_per_kwh, 0) * out[at]
-        due += max(price - prices.retail_ucoin_per_kwh, 0) * shrunk
-        paid = up(taken[at], price)
-        row = _row(award, readings, taken[at], excused[at], paid=paid, penalty=up(due, 1) - paid)
-        rows.append(row)
-    lacking = [award.energy_wh - wh for award, wh in zip(sells, given, strict=True)]
-    excused = split(stranded, lacking)
-    for at, award in enumerate(sells):
-        price = award.price_ucoin_per_kwh
-        each = lacking_price(prices, clearing.buyer_price_ucoin_per_kwh, price)
-        penalty, got = up(lacking[at] - excused[at], each), down(given[at], price)
-        rows.append(_row(award, readings, given[at], excused[at], got=got, penalty=penalty))
-    rows.sort(key=lambda row: row.order_id)
-    return Settled(rows, sum(taken), sum(given), unserved)
-
-
-def _within(value: int, most: int) -> int:
-    return max(min(value, most), 0)
-
-
-def _net(award: Award, reading: MeterReading) -> int:
-    into = reading.import_end_wh - reading.import_start_wh
-    out = reading.export_end_wh - reading.export_start_wh
-    return into - out if award.side == Side.BUY else out - into
-
-
-def _seen(award: Award, readings: Mapping[str, MeterReading]) -> int:
-    """Metered energy, within the award; without a reading all of it for a buyer, else nothing."""
-    if award.port not in readings:
-        return award.energy_wh if award.side == Side.BUY else 0
-    return _within(_net(award, readings[award.port]), award.energy_wh)
-
-
-def _row(
-    award: Award,
-    readings: Mapping[str, MeterReading],
-    metered_wh: int,
-    excused_wh: int,
-    *,
-    paid: int = 0,
-    got: int = 0,
-    penalty: int,
-) -> SettledAward:
-    flags = 0
-    if award.port not in readings:
-        flags = Flag.READING_MISSING
-    elif _net(award, readings[award.port]) > award.energy_wh:
-        flags = Flag.OVER_AWARD
-    return SettledAward(
-        order_id=award.order_id,
-        owner=award.owner,
-        port=award.port,
-        side=award.side,
-        awarded_wh=award.energy_wh,
-        metered_wh=metered_wh,
-        excused_wh=excused_wh,
-        paid_ucoin=paid,
-        received_ucoin=got,
-        penalty_ucoin=penalty,
-        flags=int(flags),
-    )

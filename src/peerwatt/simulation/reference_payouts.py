@@ -14,9 +14,8 @@ from peerwatt.records.market import Award, Flag, Prices, Round, RoundStatus, Set
 from peerwatt.records.members import Site
 from peerwatt.records.readings import MeterReading
 from peerwatt.simulation.reference_effects import move
-from peerwatt.simulation.reference_market import Settled, settle
-from peerwatt.simulation.reference_rows import Rows, down, entries_root, up
-from peerwatt.simulation.reference_rules import POT
+from peerwatt.simulation.reference_rows import POT, Rows, down, entries_root, up
+from peerwatt.simulation.reference_settlement import Settled, settle
 
 TOLERANCE = 20
 

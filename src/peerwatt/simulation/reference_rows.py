@@ -24,6 +24,7 @@ INDEXES = ("meter_progress", "agenda")
 BY_ROUND = ("orders", "port_orders", "prices", "awards", "readings", "settlements")
 _signed: dict[tuple[bytes, ...], bool] = {}
 MOST_REMEMBERED = 20_000
+POT = bytes(32)
 HORIZON_S = 31 * 86_400
 
 

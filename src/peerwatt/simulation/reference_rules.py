@@ -6,21 +6,21 @@ contracts: the ledger has to accept what has no objection here, and where it ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import CodecError, decode, encode
 from peerwatt.records.market import round_key
-from peerwatt.records.members import Account, Role
+from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation import reference_orders as orders
-from peerwatt.simulation.reference_rows import HORIZON_S, Rows, ascend, is_signed, may
+from peerwatt.simulation.reference_proposals import to_propose
+from peerwatt.simulation.reference_rows import HORIZON_S, POT, Rows, ascend, is_signed, may
 from peerwatt.units import MAX_UCOIN
 
 MOST_BYTES = 1 << 20
 MOST_LISTED = 1_000
-POT = bytes(32)
 Objections = Iterator[Reason]
 
 
@@ -119,6 +119,8 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return orders.to_dispute(rows, message, now_s)
         case tx.ResolveDispute():
             return orders.to_resolve(rows, message)
+        case tx.ProposeClearing():
+            return to_propose(rows, message, now_s)
     raise NotImplementedError(f"the reference ledger does not know {type(message).__name__}")
 
 
@@ -164,16 +166,28 @@ def _change(rows: Rows, change: tx.Change, height: int) -> Objections:
         account = rows.get("accounts", change.member.key)
         if change.member.key == POT or (account or Account()).wallet:
             yield Reason.ALREADY_EXISTS
+        others = {key: each for key, each in members.items() if key != change.member.key}
+        yield from _validators(members, {**others, change.member.key: change.member})
     elif isinstance(change, tx.RemoveMember):
         if change.key not in members:
             yield Reason.UNKNOWN_MEMBER
-        if len(members) == 1:
+        others = {key: each for key, each in members.items() if key != change.key}
+        if not others:
             yield Reason.OUT_OF_RANGE
+        yield from _validators(members, others)
     else:
         if change.rules_version <= rows.get("chain", b"chain").rules_version:
             yield Reason.OUT_OF_RANGE
         if change.height <= height:
             yield Reason.TOO_LATE
+
+
+def _validators(before: Mapping[bytes, Member], after: Mapping[bytes, Member]) -> Objections:
+    """A validator's key is a key and one member's; where there are validators, one remains."""
+    keys = [member.validator for member in after.values() if member.validator]
+    stops = not keys and any(member.validator for member in before.values())
+    if stops or len(dict.fromkeys(keys)) < len(keys) or any(len(key) != 32 for key in keys):
+        yield Reason.OUT_OF_RANGE
 
 
 # --- money

@@ -20,7 +20,7 @@ DISPUTES = (
     "dispute without credit",
 )
 ROUNDS = (
-    *("cleared", "settled", "ended", "void"),
+    *("closed", "cleared", "settled", "ended", "void", "cleared by proposal"),
     *("local trade", "import", "export", "sellers dropped", "minimum cut short"),
     *("buyer took less", "seller gave less", "seller gave nothing"),
     *("unserved", "stranded", "surplus exported", "pot filled"),
@@ -55,6 +55,7 @@ def of_round(market_round: Round, settled: Iterable[SettledAward]) -> Iterator[s
     sells = [row for row in rows if row.side == Side.SELL]
     surplus = totals.export_wh > clearing.export_wh
     found = {
+        "cleared by proposal": bool(clearing.proposer),
         "local trade": clearing.sold_wh > clearing.export_wh,
         "import": clearing.import_wh > 0,
         "export": clearing.export_wh > 0,

@@ -1,0 +1,102 @@
+"""Members that propose clearings: honest ones, and all that a dishonest one could think of.
+
+Knows the operator's solver and the messages. All chance comes from one seeded generator.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from peerwatt.records import transactions as tx
+from peerwatt.records.market import RoundStatus, prices_hash
+from peerwatt.simulation.parties import ROLES, Parties
+
+WAITING = (RoundStatus.CLOSED, RoundStatus.PROPOSED)
+SHIFTS = (-(10**6), -1, 1, 10**6, 10**9, 2 * 10**10)
+
+
+class Operators:
+    """Whoever clears a round, each by its own lights."""
+
+    def __init__(self, parties: Parties, chance: Random) -> None:
+        self._all = parties
+        self._chance = chance
+        self._solved: dict[bytes, tuple[int, ...]] = {}
+
+    def act(self) -> bytes | None:
+        """A proposal, or a part of one, for a round that waits for it; true or false."""
+        rounds = self._rounds()
+        if not rounds:
+            return None
+        round_id = self._chance.choice(rounds)
+        by = self._chance.choice(("operator-north", "operator-south", "grid", "regulator"))
+        if self._chance.random() < 0.1:
+            by = self._chance.choice((*ROLES, "ann"))
+        prices = self._prices(round_id)
+        if prices is None:
+            return None
+        if self._chance.random() < 0.35:
+            prices = self._false(prices)
+        return self._all.sign(by, tx.ProposeClearing, **self._part(round_id, by, prices))
+
+    def are_awaited(self) -> bool:
+        """Whether a round waits for proposals."""
+        return bool(self._rounds(0.0))
+
+    def _rounds(self, others: float = 0.01) -> list[bytes]:
+        """The rounds that wait for proposals, and now and then one that does not."""
+        host, found = self._all.host, []
+        for _, entry in host.items("agenda"):
+            status = host.get("rounds", entry.round_id).status
+            if status in WAITING or self._chance.random() < others:
+                found.append(entry.round_id)
+        return found
+
+    def _prices(self, round_id: bytes) -> tuple[int, ...] | None:
+        """What an honest operator proposes; solved once for a book."""
+        from peerwatt.market_operator.round import awaits_proposal, solve_round
+
+        market_round = self._all.host.get("rounds", round_id)
+        root = market_round.orders_root
+        if root not in self._solved:
+            if not awaits_proposal(market_round):
+                return (0,)
+            found = solve_round(self._all.host, round_id)
+            if found is None:
+                return None
+            self._solved[root] = found
+        return self._solved[root]
+
+    def _false(self, prices: tuple[int, ...]) -> tuple[int, ...]:
+        """A price moved, one left out, one too many, or all for a friend."""
+        how = self._chance.choice(("moved", "moved", "moved", "short", "long", "scaled", "turned"))
+        if how == "short" or not prices:
+            return prices[:-1]
+        if how == "long":
+            return (*prices, prices[-1])
+        if how == "turned":
+            return prices[::-1]
+        if how == "scaled":
+            return tuple(price * self._chance.choice((9, 10, 11)) // 10 for price in prices)
+        at = self._chance.randrange(len(prices))
+        moved = max(prices[at] + self._chance.choice(SHIFTS), 0)
+        return (*prices[:at], moved, *prices[at + 1 :])
+
+    def _part(self, round_id: bytes, by: str, prices: tuple[int, ...]) -> dict[str, Any]:
+        """The next part of what this member has begun; mostly all of it at once."""
+        begun = self._all.host.get("prices", self._all.key(by).public, round_id)
+        part, parts = 0, 1
+        if begun is not None and begun.next_part < begun.parts:
+            part, parts = begun.next_part, begun.parts
+        elif self._chance.random() < 0.3:
+            parts = 2
+        half = len(prices) if parts == 1 else len(prices) // 2
+        return {
+            "round_id": round_id,
+            "orders_root": self._all.host.get("rounds", round_id).orders_root,
+            "prices_hash": prices_hash(prices),
+            "part": part,
+            "parts": parts,
+            "prices": prices[:half] if part == 0 else prices[half:],
+        }

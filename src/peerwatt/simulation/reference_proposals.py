@@ -1,0 +1,126 @@
+"""What the reference ledger has against a proposed clearing, and what a proposal does.
+
+Knows the messages and the reference's rows. A proposal comes in parts; the last one proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from msgspec.structs import replace
+
+from peerwatt.contracts.state import PriceList
+from peerwatt.records import transactions as tx
+from peerwatt.records.market import Mechanism, ProposedClearing, Round, RoundStatus
+from peerwatt.records.receipts import Reason
+from peerwatt.simulation.reference_pairs import Pairs, prove
+from peerwatt.simulation.reference_rows import POT, Rows
+
+MOST_PARTS = 1_000
+FINED = 800
+"""Reasons from here on cost their sender the tariff's penalty, in a block."""
+Objections = Iterator[Reason]
+
+
+def to_propose(rows: Rows, message: tx.ProposeClearing, now_s: int) -> Objections:
+    """Against a member's proposal, or a part of it."""
+    market_round: Round | None = rows.get("rounds", message.round_id)
+    if market_round is None:
+        yield Reason.UNKNOWN_ROUND
+        return
+    if message.signer not in rows.shelf("members"):
+        yield Reason.NOT_PERMITTED
+    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+        yield Reason.OUT_OF_RANGE
+    closed = market_round.status in (RoundStatus.CLOSED, RoundStatus.PROPOSED)
+    if market_round.status == RoundStatus.OPEN:
+        yield Reason.TOO_EARLY
+    if now_s >= market_round.clear_by_s or not (closed or market_round.status == RoundStatus.OPEN):
+        yield Reason.TOO_LATE
+    fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
+    if rows.get("accounts", message.signer).free_ucoin < fine_ucoin:
+        yield Reason.UNFUNDED
+    if closed:
+        yield from _to_part(rows, message, market_round)
+
+
+def _to_part(rows: Rows, message: tx.ProposeClearing, market_round: Round) -> Objections:
+    known: PriceList | None = rows.get("prices", message.signer, message.round_id)
+    if message.orders_root != market_round.orders_root:
+        yield Reason.WRONG_BOOK
+    if known is not None and known.next_part == known.parts:
+        same = known.prices_hash == message.prices_hash
+        yield Reason.ALREADY_EXISTS if same else Reason.CONFLICTING
+        return
+    if message.parts == 0 or message.parts > MOST_PARTS:
+        yield Reason.TOO_MANY
+    begun = known if message.part > 0 else None
+    due = 0 if begun is None else begun.next_part
+    if message.part != due or message.part >= message.parts:
+        yield Reason.OUT_OF_ORDER
+    if begun is not None and begun.prices_hash != message.prices_hash:
+        yield Reason.OUT_OF_ORDER
+    prices = _joined(rows, message)
+    if len(prices) > market_round.order_count:
+        yield Reason.INCOMPLETE
+    elif message.part + 1 == message.parts:
+        yield from _to_whole(rows, message, market_round, prices)
+
+
+def _to_whole(
+    rows: Rows, message: tx.ProposeClearing, market_round: Round, prices: tuple[int, ...]
+) -> Objections:
+    data = b"".join(price.to_bytes(8, "big") for price in prices)
+    if len(prices) != market_round.order_count or sha256(data).digest() != message.prices_hash:
+        yield Reason.INCOMPLETE
+        return
+    found = _proved(rows, message, market_round)
+    if not isinstance(found, Pairs):
+        yield from found
+
+
+def _joined(rows: Rows, message: tx.ProposeClearing) -> tuple[int, ...]:
+    """The prices that came before, and these."""
+    known: PriceList | None = rows.get("prices", message.signer, message.round_id)
+    if known is None or message.part == 0:
+        return message.prices
+    return (*known.prices, *message.prices)
+
+
+def _proved(rows: Rows, message: tx.ProposeClearing, market_round: Round) -> Pairs | list[Reason]:
+    orders = [order for _, order in sorted(rows.shelf("orders", message.round_id).items())]
+    return prove(market_round, orders, _joined(rows, message))
+
+
+def propose(rows: Rows, message: tx.ProposeClearing) -> None:
+    """A part is kept; the last one competes by its gap."""
+    market_round: Round = rows.get("rounds", message.round_id)
+    listed = PriceList(
+        prices_hash=message.prices_hash,
+        parts=message.parts,
+        next_part=message.part + 1,
+        prices=_joined(rows, message),
+    )
+    whole = listed.next_part == listed.parts
+    found = _proved(rows, message, market_round) if whole else None
+    rows.put("prices", message.signer, listed, message.round_id)
+    if not isinstance(found, Pairs):
+        return
+    new = ProposedClearing(
+        proposer=message.signer, prices_hash=message.prices_hash, gap_ucoin=found.gap_ucoin
+    )
+    ranked = [new] if market_round.proposed is None else [market_round.proposed, new]
+    best = min(ranked, key=lambda each: (each.gap_ucoin, each.prices_hash))
+    moved = replace(market_round, status=RoundStatus.PROPOSED, proposed=best)
+    rows.put("rounds", message.round_id, moved)
+
+
+def fine(rows: Rows, message: tx.Message, reason: Reason) -> None:
+    """Who proposes what proves nothing pays for it, into the pot."""
+    if isinstance(message, tx.ProposeClearing) and reason >= FINED:
+        market_round: Round = rows.get("rounds", message.round_id)
+        amount = market_round.prices.failed_clearing_penalty_ucoin
+        for key, change in ((message.signer, -amount), (POT, amount)):
+            account = rows.get("accounts", key)
+            rows.put("accounts", key, replace(account, free_ucoin=account.free_ucoin + change))
