@@ -63,18 +63,26 @@ def create(
     runs: Annotated[AppName, typer.Option("--app", help="What they run.")] = AppName.PEERWATT,
 ) -> None:
     """Make a network's folder: genesis, members and roles, test keys, a home for each node."""
+    from msgspec.structs import replace
+
     from peerwatt.hosts.cometbft import localnet
+    from peerwatt.records.codec import decode, encode
+    from peerwatt.records.members import Genesis
     from peerwatt.simulation.consortium import CLOCK, ROLES, Keyring, genesis_of
     from peerwatt.simulation.timetable import DISPUTE_WINDOW_S
 
     keys = Keyring(seed, chain_id or _chain_id_of(folder))
     names = [*FIRST, *(f"validator-{n}" for n in range(len(FIRST) + 1, validators + 1))]
     genesis = genesis_of(keys, 0, DISPUTE_WINDOW_S)
+    known = [*ROLES, CLOCK]
+    if clock is ClockName.BLOCK:
+        genesis = encode(replace(decode(genesis, Genesis), tick_key=b""))
+        known.remove(CLOCK)
     network = localnet.create(
         folder,
         genesis,
         names[:validators],
-        {name: keys.key(name) for name in (*ROLES, CLOCK)},
+        {name: keys.key(name) for name in known},
         seed=seed,
         time_s=int(time.time()),
         app=runs,
