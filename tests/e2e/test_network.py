@@ -3,14 +3,11 @@ but their signatures. Skipped where the engine is not installed (`peerwatt engin
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,33 +167,3 @@ def test_a_node_that_joins_gets_all_that_was(net: Network) -> None:
         assert mine == headers(net, known)[1]
     finally:
         running.stop(net, [newcomer])
-
-
-def test_the_engines_own_light_proxy_believes_our_proofs(net: Network, tmp_path: Path) -> None:
-    """`cometbft light` checks each answer's Merkle proof against headers that it has verified."""
-    trusted = Rpc(net.nodes[1].rpc).call("commit", height="1")["signed_header"]["commit"]
-    port = base_port() + 19
-    words = [
-        *(str(engine.find().program), "light", net.chain_id, "--primary", net.nodes[1].rpc),
-        *("--witnesses", net.nodes[2].rpc, "--height", "1"),
-        *("--hash", trusted["block_id"]["hash"], "--laddr", f"tcp://127.0.0.1:{port}"),
-        *("--home-dir", str(tmp_path)),
-    ]
-    key = net.key("clock").public
-    path = urllib.request.quote('"/store/accounts/key"')
-    url = f"http://127.0.0.1:{port}/abci_query?path={path}&data=0x{key.hex()}&prove=true"
-
-    def ask() -> Any:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer).get("result")
-        except OSError:
-            return None
-
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as proxy:
-        try:
-            wait_for(ask)
-            response = ask()["response"]
-        finally:
-            proxy.terminate()
-    assert decode(base64.b64decode(response["value"]), Account).nonce >= 1

@@ -37,7 +37,7 @@ def genesis(chain_id: str = CHAIN) -> bytes:
 
 def free_base_port(number: int) -> int:
     """The first of so many ports in a row that nobody listens at, apart from other processes."""
-    for base in range(20_000 + os.getpid() % 200 * 50, 32_000, number):
+    for base in range(28_000 + os.getpid() % 80 * 50, 32_700, number):
         try:
             for port in range(base, base + number):
                 with socket.socket() as probe:
