@@ -85,7 +85,7 @@ class Curves(NamedTuple):
         return share
 
 
-def split(total: int, weights: Sequence[int] | Sequence[Fraction]) -> list[int]:
+def split(total: int, weights: Sequence[int]) -> list[int]:
     """A total by weights: whole parts, and what is left to the largest remainders, first first."""
     if total == 0 or sum(weights) == 0:
         return [0] * len(weights)

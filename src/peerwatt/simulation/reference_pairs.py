@@ -51,28 +51,26 @@ class _Book:
             for _, p in self.buys
         ]
         places = range(len(self.sells))
-        self.bought = [sum(row, ZERO) for row in traded]
+        self.highest = max([Fraction(prices.retail_ucoin_per_kwh), *(p for _, p in self.buys)])
+        self.sent = [sum(row, ZERO) for row in traded]
         self.sold = [sum((row[at] for row in traded), ZERO) for at in places]
         rows = [(p, row) for (_, p), row in zip(self.buys, traded, strict=True)]
         self.income = [sum((p * row[at] for p, row in rows), ZERO) for at in places]
         self.wanted = [_wanted(order, p) for order, p in self.buys]
         self.fetched = self._fetched()
         self.handed = self._handed()
+        both_wh = zip(self.sent, self.fetched, self.wanted, strict=True)
+        self.taken = [min(sent + fetched, wanted) for sent, fetched, wanted in both_wh]
 
     def _fetched(self) -> list[Fraction]:
-        """From the grid: what those who pay retail still want; who pays lost load takes what is
-        left where the connection is full."""
+        """From the grid: what those at the highest price want beyond what they are sent; each an
+        equal share where the connection is full."""
         fetched = [
-            max(wanted - bought, ZERO) if p >= self.grid.retail_ucoin_per_kwh else ZERO
-            for wanted, bought, (_, p) in zip(self.wanted, self.bought, self.buys, strict=True)
+            max(wanted - sent, ZERO) if p == self.highest else ZERO
+            for wanted, sent, (_, p) in zip(self.wanted, self.sent, self.buys, strict=True)
         ]
-        last = [p == self.grid.lost_load_ucoin_per_kwh for _, p in self.buys]
-        needy = sum((wh for wh, at in zip(fetched, last, strict=True) if at), ZERO)
-        over = sum(fetched, ZERO) - self.round.import_limit_wh
-        if over <= 0 or needy == 0:
-            return fetched
-        share = max(needy - over, ZERO) / needy
-        return [wh * share if at else wh for wh, at in zip(fetched, last, strict=True)]
+        total, room = sum(fetched, ZERO), self.round.import_limit_wh
+        return [wh * room / total for wh in fetched] if total > room else fetched
 
     def _handed(self) -> list[Fraction]:
         """To the grid: what sellers below its price have left, lowest asks first."""
@@ -86,16 +84,12 @@ class _Book:
         return handed
 
 
-def _falling(order: BuyOrder) -> tuple[Fraction, Fraction]:
-    """Between which prices a buyer's value falls: by a millionth at least."""
-    high = Fraction(order.price_high_ucoin_per_kwh)
-    return min(Fraction(order.price_low_ucoin_per_kwh), high - high / 10**6), high
-
-
 def _wanted(order: BuyOrder, price: Fraction) -> Fraction:
-    low, high = _falling(order)
+    """A buyer's demand; its value falls by a millionth at least."""
+    high = Fraction(order.price_high_ucoin_per_kwh)
+    low = min(Fraction(order.price_low_ucoin_per_kwh), high - high / 10**6)
     share = ZERO
-    if price < high:
+    if price < high and low > 0:
         share = Fraction(1) if price <= low else low * (high - price) / ((high - low) * price)
     return order.min_wh + share * (order.max_wh - order.min_wh)
 
@@ -108,14 +102,10 @@ def prove(
     against = _flaws(book)
     if against:
         return against
-    bought = [
-        min(b + g, Fraction(order.max_wh))
-        for b, g, (order, _) in zip(book.bought, book.fetched, book.buys, strict=True)
-    ]
-    gap = ceil(_gap(book, bought) + CRUMB * len(book.sells))
-    worth = sum((p * wh for (_, p), wh in zip(book.buys, bought, strict=True)), ZERO)
+    gap = ceil(_gap(book) + CRUMB * len(orders))
+    worth = sum((p * wh for (_, p), wh in zip(book.buys, book.taken, strict=True)), ZERO)
     traded = floor(worth / 1000)
-    bought_wh, sold_wh, net_wh = _whole(book, bought)
+    bought_wh, sold_wh, net_wh = _whole(book)
     awards = sum(1 for wh in (*bought_wh, *sold_wh) if wh)
     retail = book.grid.retail_ucoin_per_kwh
     buyer_prices = [ceil(p) for _, p in book.buys]
@@ -138,63 +128,59 @@ def prove(
 
 
 def _flaws(book: _Book) -> list[Reason]:
-    lost_load, flaws = book.grid.lost_load_ucoin_per_kwh, []
+    lost_load, retail = book.grid.lost_load_ucoin_per_kwh, book.grid.retail_ucoin_per_kwh
+    flaws = []
     for at, (order, p) in enumerate(book.buys):
-        got = book.bought[at] + book.fetched[at]
-        short = p < lost_load and got < order.min_wh - 1
-        if p > lost_load or short or got > book.wanted[at] + 1:
+        if p > lost_load or book.sent[at] > book.wanted[at] + 1:
             flaws.append(Reason.AGAINST_BID)
+        due = book.wanted[at] if p >= retail else Fraction(order.min_wh)
+        if p < lost_load and book.taken[at] < due - 1:
+            flaws.append(Reason.BEYOND_LIMIT if p == book.highest else Reason.AGAINST_BID)
     for at, (offer, t) in enumerate(book.sells):
         if t < offer.ask_ucoin_per_kwh + book.fee:
             flaws.append(Reason.BELOW_COST)
         if book.sold[at] > offer.max_wh + 1:
             flaws.append(Reason.BEYOND_LIMIT)
-    if sum(book.fetched, ZERO) > book.round.import_limit_wh + 1:
-        flaws.append(Reason.BEYOND_LIMIT)
     return flaws
 
 
-def _gap(book: _Book, bought: Sequence[Fraction]) -> Fraction:
+def _gap(book: _Book) -> Fraction:
     """By how much another clearing could be better, ucoin."""
     grid, lost_load = book.grid, book.grid.lost_load_ucoin_per_kwh
     retail, feed_in = grid.retail_ucoin_per_kwh, grid.feed_in_ucoin_per_kwh
-    highest = max([Fraction(retail), *(p for _, p in book.buys)])
     lowest = min([Fraction(feed_in), *(t - book.fee for _, t in book.sells)])
-    gap = (highest - retail) * abs(book.round.import_limit_wh - sum(book.fetched, ZERO))
+    gap = (book.highest - retail) * (book.round.import_limit_wh - sum(book.fetched, ZERO))
     gap += (feed_in - lowest) * (book.round.export_limit_wh - sum(book.handed, ZERO))
     for at, (order, p) in enumerate(book.buys):
-        low, high = _falling(order)
-        span = order.max_wh - order.min_wh
-        gap += min(could_gain(p, low, high, span, max(bought[at] - order.min_wh, ZERO)))
-        gap += (order.price_low_ucoin_per_kwh - low) * span
-        gap += (lost_load - p) * max(order.min_wh - bought[at], ZERO)
-        gap += p * abs(book.bought[at] + book.fetched[at] - bought[at])
-        gap += (highest - p) * book.fetched[at]
+        taken, span = book.taken[at], order.max_wh - order.min_wh
+        low, high = order.price_low_ucoin_per_kwh, order.price_high_ucoin_per_kwh
+        beyond = max(taken - order.min_wh, ZERO)
+        gap += min(could_gain(p, Fraction(low), Fraction(high), span, beyond))
+        gap += (lost_load - p) * max(order.min_wh - taken, ZERO)
+        gap += p * (book.sent[at] + book.fetched[at] - taken)
     for at, (offer, t) in enumerate(book.sells):
         left = offer.max_wh - book.sold[at] - book.handed[at]
         cost = offer.ask_ucoin_per_kwh + book.fee
-        gap += (t - cost) * left if left > 0 else -t * left
+        gap += (t - cost) * left if left > 0 else (t - lost_load) * left
         gap += (t - book.fee - lowest) * book.handed[at]
     return gap / 1000
 
 
-def _near(energy_wh: Fraction) -> Fraction:
-    """The next whole Wh where less than a thousandth is missing."""
-    missing = ceil(energy_wh) - energy_wh
-    return energy_wh + missing if missing < Fraction(1, 1000) else energy_wh
+def _mwh(energy_wh: Fraction) -> int:
+    """Thousandths of a Wh, rounded up."""
+    return ceil(energy_wh * 1000)
 
 
-def _whole(book: _Book, bought: Sequence[Fraction]) -> tuple[list[int], list[int], int]:
+def _whole(book: _Book) -> tuple[list[int], list[int], int]:
     """Whole Wh for everybody, and what the grid adds, such that it balances."""
-    takes = [_near(wh) for wh in bought]
+    takes = [_mwh(wh) for wh in book.taken]
     gives = [
-        _near(min(wh, Fraction(order.max_wh)) + out)
+        _mwh(min(wh, Fraction(order.max_wh)) + out)
         for wh, out, (order, _) in zip(book.sold, book.handed, book.sells, strict=True)
     ]
-    taken, given = floor(sum(takes, ZERO)), floor(sum(gives, ZERO))
-    imported = floor(_near(sum(book.fetched, ZERO)))
-    imported = min(imported, book.round.import_limit_wh, taken)
-    exported = min(floor(_near(sum(book.handed, ZERO))), given)
+    taken, given = sum(takes) // 1000, sum(gives) // 1000
+    imported = min(_mwh(sum(book.fetched, ZERO)) // 1000, taken)
+    exported = min(_mwh(sum(book.handed, ZERO)) // 1000, given)
     local = min(taken - imported, given - exported)
     return split(local + imported, takes), split(local + exported, gives), imported - exported
 
