@@ -139,12 +139,12 @@ def show_clearings(clearings: Sequence[Certified], zone_name: str) -> None:
     midnight = datetime.fromtimestamp(clearings[0].slot_start_s, zone).date()
     console.print(
         "What another clearing of the same orders could gain at most, round by round "
-        f"({midnight}, {zone_name} time):"
+        f"({midnight}, {zone_name} time; traded in coins, gap in ucoin):"
     )
     table = Table(box=None, pad_edge=False)
     for name in ("slot", "mechanism", "cleared by"):
-        table.add_column(name, max_width=13, no_wrap=True)
-    for name in ("orders", "traded, coins", "gap, ucoin", "of traded"):
+        table.add_column(name, max_width=16, no_wrap=True)
+    for name in ("orders", "traded", "gap", "of traded"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = sorted(clearings, key=lambda each: -_share(each))[:MOST_CLEARINGS]
     for each in sorted(shown, key=lambda each: each.slot_start_s):

@@ -48,7 +48,8 @@ def round_curves(market_round: dict[str, Any], orders: polars.DataFrame) -> Curv
     }
     price = np.array(sorted(each for each in prices if 0 <= each <= top), dtype=np.float64)
     demand = demand_wh(market_round, orders.filter(orders["side"] == "buy"), price)
-    supply = supply_wh(market_round, sells, price)
+    buyers = orders.height - sells.height
+    supply = supply_wh(market_round, sells, price, buyers)
     return _without_straight_points(price, demand, supply)
 
 
@@ -73,15 +74,20 @@ def demand_wh(market_round: dict[str, Any], buys: polars.DataFrame, price: Float
     return total
 
 
-def supply_wh(market_round: dict[str, Any], sells: polars.DataFrame, price: Floats) -> Floats:
+def supply_wh(
+    market_round: dict[str, Any], sells: polars.DataFrame, price: Floats, buyers: int = 1
+) -> Floats:
     """(P,) what all sellers give at each price less the local fee, and the grid at retail.
 
-    A seller gives all whose marginal cost ask + slope x energy is at most the price.
+    A seller gives all whose marginal cost ask + slope x energy is at most the price; in pairs it
+    gives so much to each of the `buyers`, all together up to its order.
     """
     retail, _, _ = _grid_prices(market_round)
     most, slope = _column(sells, "max_wh"), _column(sells, "slope_ucoin_per_kwh2")
     margin = price - market_round["fee_ucoin_per_kwh"] - _column(sells, "ask_ucoin_per_kwh")
     rise = margin * WH_PER_KWH
+    if market_round["mechanism"] == "welfare-pairs":
+        rise = rise * buyers
     if _stepped(market_round):
         part = most * (STEPS * rise // np.maximum(slope * most, 1)) // STEPS
     else:

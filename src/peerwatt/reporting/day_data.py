@@ -9,7 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from peerwatt.records.market import Flag
+from peerwatt.reporting.clearing_gap import PPB
 from peerwatt.reporting.curves import round_curves
+from peerwatt.reporting.day_clearing import (
+    LEDGER_ITSELF,
+    PAIRS,
+    cleared_words,
+    clearing_facts,
+    dearest_buyer_price,
+    mean_buyer_price,
+    paid_words,
+    share_ppb,
+    why_this_clearing,
+)
 from peerwatt.reporting.day_result import DayResult
 from peerwatt.reporting.day_series import (
     EnergySeries,
@@ -20,7 +32,7 @@ from peerwatt.reporting.day_series import (
     short_name,
     usd,
 )
-from peerwatt.reporting.day_words import count, kwh, price, signed_dollars, small, why_this_price
+from peerwatt.reporting.day_words import count, kwh, price, signed_dollars, small
 from peerwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
@@ -70,9 +82,10 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
         for name in ("orders", "awards", "readings")
     }
     volume_wh = _volume_wh(mine["awards"])
-    cleared = None
-    if row["price_ucoin_per_kwh"] is not None:
-        cleared = f"{kwh(volume_wh, 2)} at {price(row['price_ucoin_per_kwh'])}"
+    bought = mine["awards"].filter(mine["awards"]["side"] == "buy")
+    paid = bought["price_ucoin_per_kwh"].to_list()
+    cleared = cleared_words(row, paid, volume_wh)
+    pairs, share = row["mechanism"] == PAIRS, share_ppb(row)
     curves = round_curves(row, mine["orders"])
     when = _when(result, series, at)
     shown, more = _shown(result, mine["orders"])
@@ -80,15 +93,18 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
         "start_s": row["slot_start_s"],
         "at": when,
         "title": f"{when}: {cleared or row['status']}",
-        "line": _line(when, series, at, row),
+        "line": _line(when, series, at, row, paid),
         "why": _why(row),
         "grid_wh": series.grid_wh[at],
         "cars_wh": series.cars_wh[at],
         "pv_wh": series.pv_wh[at],
         "exported_wh": series.exported_wh[at],
         "limit_wh": row["import_limit_wh"],
-        "price": row["price_ucoin_per_kwh"],
-        "buyers": row["buyer_price_ucoin_per_kwh"],
+        "price": dearest_buyer_price(row) if pairs else row["price_ucoin_per_kwh"],
+        "buyers": mean_buyer_price(row) if pairs else row["buyer_price_ucoin_per_kwh"],
+        "least": min(paid) if pairs and paid else None,
+        "gap": None if share is None else share / PPB,
+        "proved": share is not None and row["cleared_by"] != LEDGER_ITSELF,
         "retail": row["retail_ucoin_per_kwh"],
         "feed_in": row["feed_in_ucoin_per_kwh"],
         "lost_load": row["lost_load_ucoin_per_kwh"],
@@ -102,6 +118,7 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
         },
         "energy": _energy(row, mine["readings"]),
         "money": _money(row),
+        "clearing": clearing_facts(row),
         "rows": _rows(shown, mine["awards"]),
         "more": more,
     }
@@ -131,7 +148,7 @@ def _widest_wh(row: Row, orders: polars.DataFrame, volume_wh: int) -> int:
     return int(1.08 * max(most, min(offered, int(1.6 * most))))
 
 
-def _line(when: str, series: EnergySeries, at: int, row: Row) -> str:
+def _line(when: str, series: EnergySeries, at: int, row: Row, paid: list[int]) -> str:
     """A round in one line, for the pointer that passes over it."""
     sources = (
         (series.grid_wh[at], "from the grid"),
@@ -141,13 +158,20 @@ def _line(when: str, series: EnergySeries, at: int, row: Row) -> str:
     )
     parts = [f"{kwh(wh, 2)} {what}" for wh, what in sources if wh]
     cleared = row["price_ucoin_per_kwh"]
-    parts.append("void" if cleared is None else f"clearing price {price(cleared)}")
+    if cleared is None:
+        parts.append("void")
+    elif row["mechanism"] != PAIRS:
+        parts.append(f"clearing price {price(cleared)}")
+    else:
+        parts.append(f"buyers pay {paid_words(paid)}" if paid else "nobody bought")
     return f"{when}: {', '.join(parts)}"
 
 
 def _why(row: Row) -> str:
     """What set the price, and what was unusual."""
-    return " ".join([why_this_price(row), *(f"Note: {each}." for each in flag_words(row["flags"]))])
+    return " ".join(
+        [why_this_clearing(row), *(f"Note: {each}." for each in flag_words(row["flags"]))]
+    )
 
 
 def flag_words(flags: int | None) -> list[str]:
@@ -187,8 +211,13 @@ def _money(row: Row) -> list[tuple[str, str]]:
     }
     parties["Sum"] = sum(parties.values())
     shown = [(name, signed_dollars(usd(ucoin), 4)) for name, ucoin in parties.items()]
+    dearest = ("Buyers pay, per kWh", row["buyer_price_ucoin_per_kwh"])
+    if row["mechanism"] == PAIRS:
+        dearest = ("Buyers pay at most, per kWh", dearest_buyer_price(row))
+    mean = mean_buyer_price(row) if row["mechanism"] == PAIRS else None
     prices = (
-        ("Buyers pay, per kWh", row["buyer_price_ucoin_per_kwh"]),
+        dearest,
+        ("on average, per kWh", mean),
         ("Retail, per kWh", row["retail_ucoin_per_kwh"]),
     )
     return [*((name, price(p)) for name, p in prices if p is not None), *shown]

@@ -12,6 +12,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from peerwatt.reporting.day_clearing import how_good
 from peerwatt.reporting.day_data import first_shown, page_data
 from peerwatt.reporting.day_result import DayResult, read_result
 from peerwatt.reporting.day_sections import (
@@ -25,7 +26,13 @@ from peerwatt.reporting.day_sections import (
     refused_table,
     verify_words,
 )
-from peerwatt.reporting.day_words import assumed, headline, real
+from peerwatt.reporting.day_words import (
+    PAIRWISE,
+    assumed,
+    headline,
+    price_rule_words,
+    real,
+)
 from peerwatt.reporting.page_parts import Html, listing, paragraphs, show
 from peerwatt.reporting.run_folder import RunFolder
 
@@ -34,6 +41,11 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 PLOTS = "plots"
+SUPPLY_IN_PAIRS = (
+    "In pairs a seller's cost rises with what it sends to each buyer, so the supply that is drawn "
+    "is for one price for all: of each seller, (price − ask) / slope to every buyer, up to its "
+    "order. The mark reaches from the cheapest buyer's price to the dearest's."
+)
 
 
 def write_day_report(
@@ -59,7 +71,7 @@ def day_page(result: DayResult) -> str:
     title = f"A day at the {summary.site.upper()} hub, {summary.date:%A %-d %B %Y}"
     subtitle = (
         f"Simulated market on recorded charging sessions · {summary.mechanism} clearing, "
-        f"{summary.price_rule} prices · seed {summary.seed}"
+        f"{price_rule_words(result)} · seed {summary.seed}"
     )
     return Template(_part("day.html")).substitute(
         title=show(title),
@@ -73,6 +85,7 @@ def day_page(result: DayResult) -> str:
         baselines=baselines_table(result),
         energy_balance=energy_balance(result),
         rounds=_rounds(result),
+        clearing=_clearing(result),
         cars=cars_table(result),
         money=money_table(result),
         refused=refused_table(result),
@@ -99,8 +112,34 @@ def _rounds(result: DayResult) -> Html:
     legend = "".join(
         f'<li><span class="swatch {kind}"></span>{show(text)}</li>' for kind, text in sources
     )
-    parts = {"last": count - 1, "first": first_shown(result), "legend_energy": legend}
+    pairs = result.summary.price_rule == PAIRWISE
+    parts = {
+        "last": count - 1,
+        "first": first_shown(result),
+        "legend_energy": legend,
+        "price_name": "dearest buyer" if pairs else "clearing price",
+        "buyers_name": "buyers pay on average" if pairs else "buyers pay",
+        "supply_words": SUPPLY_IN_PAIRS if pairs else "",
+    }
     return Html(Template(_part("rounds.html")).substitute(parts))
+
+
+def _clearing(result: DayResult) -> Html:
+    """What is certified of the clearings, and where something is, its chart."""
+    said = paragraphs(how_good(result)) or Html("<p>No round was cleared.</p>")
+    clearings = result.summary.clearings
+    if not clearings.certified:
+        return said
+    kinds = (
+        ("proved", "proved by a member", clearings.by_members),
+        ("itself", "cleared by the ledger itself", clearings.by_ledger),
+    )
+    legend = "".join(
+        f'<li><span class="swatch {kind}"></span>{show(text)}</li>'
+        for kind, text, number in kinds
+        if number
+    )
+    return Html(said + Template(_part("clearing.html")).substitute(legend_gap=legend))
 
 
 def _embedded(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from peerwatt.reporting.day_result import DayResult, Outcome
 from peerwatt.reporting.day_series import clock, lost_load_usd_per_kwh, short_name, usd
-from peerwatt.reporting.day_words import count, dollars, kwh, signed_dollars, small
+from peerwatt.reporting.day_words import PAIRWISE, count, dollars, kwh, signed_dollars, small
 from peerwatt.reporting.page_parts import (
     Html,
     diverging_bar,
@@ -205,10 +205,27 @@ def money_table(result: DayResult) -> Html:
     note = (
         "Received above zero, paid below. The supplier's part is what the main meter and the "
         "tariff say it is due, and not what was left over; the pot keeps roundings and what "
-        "shortfalls cost more than their replacement."
+        f"shortfalls cost more than their replacement.{_scarcity(result)}"
     )
     return Html(
         paragraphs([note]) + table(["Party", "Over the day", ""], rows, numbers=[1], foot=foot)
+    )
+
+
+def _scarcity(result: DayResult) -> str:
+    """Where the grid's energy is not passed through at retail, somebody gets the difference."""
+    rule = result.summary.price_rule
+    if rule == "midpoint":
+        return ""
+    text = (
+        " Where the connection was full, buyers paid more than retail for the grid's energy too; "
+        "the pot keeps that difference."
+    )
+    if rule != PAIRWISE:
+        return text
+    return (
+        " A buyer pays its own price, and a seller gets what its buyers pay for its energy, less "
+        f"fees.{text}"
     )
 
 

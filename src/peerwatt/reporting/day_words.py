@@ -15,6 +15,7 @@ from peerwatt.units import WH_PER_KWH
 # A difference below this share of the day's cost is called none.
 NOTABLE = 0.02
 NOTABLE_WH = 100
+PAIRWISE = "pairwise"
 
 
 def dollars(amount: float) -> str:
@@ -119,6 +120,14 @@ def _due_to_trade(result: DayResult) -> str:
         f"{planned}Trade between cars could save at most {dollars(possible)} more: a connection "
         "that is large enough hardly needs it."
     )
+
+
+def price_rule_words(result: DayResult) -> str:
+    """Who pays which price."""
+    rule = result.summary.price_rule
+    if rule == PAIRWISE:
+        return "each buyer at its own price"
+    return f"{rule} prices"
 
 
 def real(result: DayResult) -> list[str]:

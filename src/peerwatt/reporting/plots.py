@@ -6,10 +6,12 @@ files. A figure is 1200 pixels wide at the run folder's resolution.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from peerwatt.reporting.day_clearing import dearest_buyer_price, gap_points, mean_buyer_price
 from peerwatt.reporting.day_result import DayResult
 from peerwatt.reporting.day_series import (
     EnergySeries,
@@ -19,6 +21,7 @@ from peerwatt.reporting.day_series import (
     savings,
     usd,
 )
+from peerwatt.reporting.day_words import PAIRWISE
 from peerwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
@@ -130,18 +133,25 @@ def _bars(axes: Axes, series: EnergySeries) -> None:
 
 
 def price_over_day(result: DayResult) -> Figure:
-    """Clearing price and what buyers pay, between retail and feed-in."""
+    """Clearing price and what buyers pay, in pairs the dearest and all on average, between retail
+    and feed-in."""
     series = energy_series(result)
     rounds = result.rounds
+    paid = [(rounds["buyer_price_ucoin_per_kwh"].to_list(), BUYERS, "-", 2.2, "buyers pay")]
+    paid.append((rounds["price_ucoin_per_kwh"].to_list(), PRICE, "-", 1.4, "clearing price"))
+    if result.summary.price_rule == PAIRWISE:
+        mean = [mean_buyer_price(row) for row in rounds.iter_rows(named=True)]
+        dearest = [dearest_buyer_price(row) for row in rounds.iter_rows(named=True)]
+        paid = [(mean, BUYERS, "-", 2.2, "buyers pay on average")]
+        paid.append((dearest, PRICE, "-", 1.4, "dearest buyer"))
     lines = (
-        ("retail_ucoin_per_kwh", GRID, (0, (5, 2)), 1.2, "retail"),
-        ("feed_in_ucoin_per_kwh", QUIET, (0, (1, 1.5)), 1.4, "feed-in"),
-        ("buyer_price_ucoin_per_kwh", BUYERS, "-", 2.2, "buyers pay"),
-        ("price_ucoin_per_kwh", PRICE, "-", 1.4, "clearing price"),
+        (rounds["retail_ucoin_per_kwh"].to_list(), GRID, (0, (5, 2)), 1.2, "retail"),
+        (rounds["feed_in_ucoin_per_kwh"].to_list(), QUIET, (0, (1, 1.5)), 1.4, "feed-in"),
+        *paid,
     )
     with _canvas(3.6) as (figure, axes):
-        for column, colour, dashes, width, label in lines:
-            values, edges = _stairs(series, rounds[column].to_list())
+        for prices, colour, dashes, width, label in lines:
+            values, edges = _stairs(series, prices)
             axes.stairs(
                 values,
                 edges,
@@ -154,6 +164,39 @@ def price_over_day(result: DayResult) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set_ylabel("USD per kWh")
         axes.set_title("Price over the day")
+        _time_axis(axes, result, series)
+        _legend_below(axes)
+        return figure
+
+
+def certified_gap(result: DayResult) -> Figure:
+    """By how much another clearing of each round could have been better at most, logarithmic."""
+    series, points = energy_series(result), gap_points(result)
+    with _canvas(3.2) as (figure, axes):
+        shares = [point.share for point in points if point.share]
+        low = math.floor(math.log10(min([*shares, 1e-6]))) - 1
+        high = math.ceil(math.log10(max([*shares, 1e-4])) + 1e-9)
+        kinds = ((True, CARS, "proved by a member"), (False, GRID, "cleared by the ledger itself"))
+        for by_member, colour, label in kinds:
+            mine = [point for point in points if point.by_member == by_member]
+            if mine:
+                axes.scatter(
+                    [point.start_s + series.slot_s / 2 for point in mine],
+                    [max(point.share, 10.0**low) for point in mine],
+                    s=20,
+                    color=colour,
+                    label=label,
+                    clip_on=False,
+                    zorder=3,
+                )
+        powers = range(low, high + 1)
+        axes.set_yscale("log")
+        axes.set_ylim(10.0**low, 10.0**high)
+        labels = ["0", *(f"{10.0 ** (power + 2):.{max(-power - 2, 0)}f}%" for power in powers[1:])]
+        axes.set_yticks([10.0**power for power in powers], labels)
+        axes.minorticks_off()
+        axes.set_ylabel("share of a round's trade")
+        axes.set_title("What another clearing of a round could have gained, at most")
         _time_axis(axes, result, series)
         _legend_below(axes)
         return figure
@@ -246,6 +289,7 @@ def savings_by_car(result: DayResult) -> Figure:
 FIGURES: dict[str, Callable[[DayResult], Figure]] = {
     "energy_over_day": energy_over_day,
     "price_over_day": price_over_day,
+    "certified_gap": certified_gap,
     "cost_against_baselines": cost_against_baselines,
     "money_that_sums_to_zero": money_that_sums_to_zero,
     "savings_by_car": savings_by_car,

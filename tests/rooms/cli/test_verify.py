@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from peerwatt.audit.folder import open_chain
 from peerwatt.records.bundles import ReceiptBundle
 from peerwatt.records.codec import decode, encode
+from peerwatt.reporting.clearing_gap import at_most, gap_ppb
 from peerwatt.simulation.run import DayRun
 
 Peerwatt = Callable[..., Any]
@@ -50,6 +52,41 @@ def test_a_good_folder(peerwatt: Peerwatt, small_folder: Path, small_run: DayRun
     anchored = peerwatt("verify", small_folder, "--witness", witness, "--trusted-head", head)
     assert anchored.code == 0
     assert "not independently witnessed" not in anchored.out
+
+
+def test_every_rounds_gap_is_shown(
+    peerwatt: Peerwatt, pairs_folder: Path, pairs_run: DayRun
+) -> None:
+    outcome = peerwatt("verify", pairs_folder)
+    assert (outcome.code, outcome.err) == (0, "")
+    cleared = pairs_run.summary["rounds"]["cleared"]
+    largest = at_most(pairs_run.summary["clearings"]["largest_gap_ppb"])
+    assert f" ✓ no clearing of {cleared} rounds can be beaten by more than {largest} of" in (
+        outcome.out
+    )
+    assert "up to the rounding to whole Wh" in outcome.out
+    assert "(2019-06-12, America/Los_Angeles time; traded in coins, gap in ucoin):" in outcome.out
+    lines = outcome.out.splitlines()
+    (head,) = (at for at, line in enumerate(lines) if line.startswith("slot "))
+    table = lines[head : head + 1 + cleared]
+    assert max(map(len, table)) <= 80
+    rounds = [row for row in pairs_run.tables["rounds"].to_dicts() if row["cleared_by"]]
+    for line, row in zip(table[1:], rounds, strict=True):
+        share = at_most(gap_ppb(row["gap_ucoin"], row["traded_ucoin"]))
+        cells = ["welfare-pairs", "aggregator", str(row["orders"])]
+        cells += [f"{row['traded_ucoin'] / 1e6:.2f}", str(row["gap_ucoin"]), share]
+        assert line.split()[-6:] == cells
+
+
+def test_of_very_many_rounds_the_ones_with_most_gap_are_shown(
+    peerwatt: Peerwatt, small_folder: Path, small_run: DayRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peerwatt.cli.screen.MOST_CLEARINGS", 3)
+    said = peerwatt("verify", small_folder).out
+    assert len(re.findall(r"\bwelfare +ledger ", said)) == 3
+    largest = max(filter(None, small_run.tables["rounds"]["gap_ucoin"].to_list()))
+    assert f" {largest:,} " in said
+    assert f"{small_run.summary['rounds']['cleared'] - 3} more rounds have no larger gap." in said
 
 
 def test_a_changed_byte_is_named_and_exit_1(

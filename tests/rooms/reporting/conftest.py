@@ -84,6 +84,11 @@ def _receipt(height: int, index: int, kind: str) -> Row:
     }
 
 
+def _rounds(rounds: pl.DataFrame) -> Row:
+    void = int((rounds["status"] == "void").sum())
+    return {"opened": len(rounds), "cleared": len(rounds) - void, "void": void}
+
+
 def _clearings(rounds: pl.DataFrame) -> Row:
     cleared = rounds.filter(pl.col("cleared_by").is_not_null())
     kept = cleared.filter(pl.col("cleared_by") != "grid alone")
@@ -146,11 +151,7 @@ def _summary(tables: dict[str, pl.DataFrame], limit_kw: float | None, seed: int)
             "losses": total["site_loss_wh"],
         },
         "money_ucoin": _money(total),
-        "rounds": {
-            "opened": len(rounds),
-            "cleared": int((rounds["status"] != "void").sum()),
-            "void": int((rounds["status"] == "void").sum()),
-        },
+        "rounds": _rounds(rounds),
         "clearings": _clearings(rounds),
         "orders": {
             "placed": len(tables["orders"]),

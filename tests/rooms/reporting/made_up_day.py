@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from made_up_clearing import cleared_book
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.clearing import Cleared, award, clear_book, clear_pairs
-from peerwatt.contracts.pairs import Flaw
+from peerwatt.contracts.clearing import award
 from peerwatt.contracts.settlement import Pool, settle
-from peerwatt.market_operator.quantize import listed_prices, pairs_book
-from peerwatt.mechanisms import welfare
 from peerwatt.records.market import (
     Award,
     BuyOrder,
@@ -196,7 +194,7 @@ def _round(
     if void:
         rows["rounds"].append(fixed | {"status": "void"})
         return
-    cleared = _cleared(book)
+    cleared = cleared_book(book)
     outcome, pricing = cleared.outcome, cleared.pricing
     awards = award(book, outcome, pricing)
     by_member = book.mechanism == Mechanism.WELFARE_PAIRS
@@ -246,21 +244,6 @@ def _round(
             ),
         }
     )
-
-
-def _cleared(book: Book) -> Cleared:
-    """As the ledger clears it, or as a member proves it."""
-    if book.mechanism != Mechanism.WELFARE_PAIRS:
-        return clear_book(book)
-    orders: Any = sorted([*book.buys, *book.sells], key=lambda order: order.order_id)
-    as_round: Any = book
-    arrays = pairs_book(as_round, orders)
-    found = welfare.clear_pairs(
-        arrays.buyers, arrays.sellers, arrays.grid, lost_load=arrays.lost_load, tolerance=1e-6
-    )
-    cleared = clear_pairs(book, orders, listed_prices(as_round, orders, found))
-    assert not isinstance(cleared, Flaw), cleared
-    return cleared
 
 
 def _money(book: Book, pool: Pool, main_net_wh: int) -> Row:

@@ -89,6 +89,30 @@ def test_supply_is_the_ledgers(rows: list[Row], at: list[int], stepped: bool, fe
     assert drawn.tolist() == expected
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(sells, max_size=6),
+    st.lists(prices, min_size=1, max_size=20),
+    st.integers(1, 40),
+)
+def test_in_pairs_a_seller_sends_as_much_to_every_buyer(
+    rows: list[Row], at: list[int], buyers: int
+) -> None:
+    """e = (p - t) / slope for each of them, t = ask + fee, all together up to the order."""
+    fee = 10_000
+
+    def sent_wh(row: Row, price: int) -> int:
+        slope, margin = row["slope_ucoin_per_kwh2"], price - fee - row["ask_ucoin_per_kwh"]
+        if margin < 0:
+            return 0
+        most: int = row["max_wh"]
+        return most if slope == 0 else min(most, buyers * margin * 1000 // slope)
+
+    market_round = _round("welfare-pairs", fee_ucoin_per_kwh=fee)
+    drawn = supply_wh(market_round, _orders(*rows), np.array(at, dtype=np.float64), buyers)
+    assert drawn.tolist() == [sum(sent_wh(row, price) for row in rows) for price in at]
+
+
 def test_the_grid_sells_at_retail_and_buys_at_feed_in_plus_fee() -> None:
     market_round = _round(
         "welfare", import_limit_wh=18_000, export_limit_wh=9_000, fee_ucoin_per_kwh=10_000

@@ -16,6 +16,7 @@ import pytest
 
 from peerwatt.records.signing import derive_key
 from peerwatt.reporting import day_data
+from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.reporting.day_data import page_data
 from peerwatt.reporting.day_page import day_page, write_day_report
 from peerwatt.reporting.day_result import DayResultError, read_result
@@ -129,6 +130,32 @@ def test_the_tables_say_what_the_summary_says(day: Any, page: str) -> None:
         assert words in text
 
 
+def test_pairs_are_told_as_pairs(make: Callable[..., Any]) -> None:
+    """No price for all: what a buyer pays lies between two prices, and a word says so."""
+    day = make(mechanism="welfare-pairs")
+    text = _page(day)
+    assert "welfare-pairs clearing, each buyer at its own price" in text
+    assert "midpoint" not in text
+    for words in ("dearest buyer", "buyers pay on average", "A buyer pays its own price"):
+        assert words in text
+    for each, row in zip(_data(text)["rounds"], day.tables["rounds"].to_dicts(), strict=True):
+        if row["buyer_price_ucoin_per_kwh"]:
+            assert each["price"] == row["buyer_price_ucoin_per_kwh"]
+            assert each["least"] - 5 <= each["buyers"] <= each["price"] + 5
+            assert "buyers pay $" in each["line"]
+        else:
+            assert each["price"] is each["least"] is each["buyers"] is None
+            assert "nobody bought" in each["line"]
+            assert each["title"].endswith("for the grid")
+        assert "clearing price" not in each["line"]
+        assert each["proved"]
+        assert dict(each["clearing"])["Cleared by"] == "aggregator"
+        assert each["gap"] == gap_ppb(row["gap_ucoin"], row["traded_ucoin"]) / 1e9
+    other = _page(make(buyers=5))
+    assert "midpoint prices" in other
+    assert "In pairs" not in other
+
+
 def test_equal_days_have_equal_pages(make: Callable[..., Any], page: str) -> None:
     assert _page(make()) == page
 
@@ -139,6 +166,7 @@ def test_odd_days_have_pages(make: Callable[..., Any]) -> None:
         {"buyers": 1, "sellers": 0, "forged": False},
         {"limit_kw": None, "pv_kwp": 100.0, "void_every": 9, "fee": 10_000},
         {"mechanism": "uniform", "buyers": 5},
+        {"mechanism": "welfare-pairs", "buyers": 9, "void_every": 5},
     ):
         text = _page(make(**given))
         assert Page(text).open == []
@@ -212,6 +240,7 @@ def test_the_report_goes_into_a_run_folder(day: Any, tmp_path: Path) -> None:
         write_day_report(run, day.summary, day.tables)
         manifest = run.finish(derive_key(1, "operator", CHAIN), CHAIN)
     assert sorted(manifest.files) == [
+        "plots/certified_gap.png",
         "plots/cost_against_baselines.png",
         "plots/energy_over_day.png",
         "plots/money_that_sums_to_zero.png",

@@ -13,6 +13,7 @@ import pytest
 from matplotlib import rcParams
 
 from peerwatt.reporting import plots
+from peerwatt.reporting.day_clearing import gap_points
 from peerwatt.reporting.day_result import DayResult, read_result
 from peerwatt.reporting.run_folder import DPI
 
@@ -39,6 +40,7 @@ def test_figures_are_1200_pixels_wide_and_repeatable(result: DayResult, name: st
 ODD_DAYS: tuple[dict[str, Any], ...] = (
     {"buyers": 0, "sellers": 0, "forged": False},
     {"buyers": 1, "sellers": 0},
+    {"mechanism": "welfare-pairs", "buyers": 12, "void_every": 9},
     {"limit_kw": None, "pv_kwp": 100.0, "void_every": 9, "buyers": 12},
 )
 
@@ -79,15 +81,30 @@ def test_cost_bars_end_at_the_costs(result: DayResult) -> None:
     assert [ends[y] for y in sorted(ends)] == pytest.approx([each.cost_usd for each in expected])
 
 
+def test_gaps_stand_where_they_are(odd_results: list[DayResult], result: DayResult) -> None:
+    for each in (result, odd_results[2]):
+        axes = plots.certified_gap(each).axes[0]
+        drawn = [y for dots in axes.collections for _, y in dots.get_offsets()]
+        floor = axes.get_ylim()[0]
+        shares = [max(point.share, floor) for point in gap_points(each)]
+        assert sorted(drawn) == pytest.approx(sorted(shares), rel=1e-9)
+        assert axes.get_yticklabels()[0].get_text() == "0"
+        assert axes.get_yticklabels()[-1].get_text().endswith("%")
+        assert min(share for share in shares if share > floor) >= 9 * floor
+        assert axes.get_ylim()[1] >= max(shares)
+
+
 def test_axes_have_units(result: DayResult) -> None:
     labels = [
         plots.energy_over_day(result).axes[0].get_ylabel(),
         plots.price_over_day(result).axes[0].get_ylabel(),
+        plots.certified_gap(result).axes[0].get_ylabel(),
         plots.cost_against_baselines(result).axes[0].get_xlabel(),
         plots.money_that_sums_to_zero(result).axes[0].get_xlabel(),
         plots.savings_by_car(result).axes[0].get_ylabel(),
     ]
-    for label, unit in zip(labels, ("kWh", "USD per kWh", "USD", "USD", "USD"), strict=True):
+    units = ("kWh", "USD per kWh", "share", "USD", "USD", "USD")
+    for label, unit in zip(labels, units, strict=True):
         assert unit in label
 
 

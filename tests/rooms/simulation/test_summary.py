@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -100,6 +101,27 @@ def test_the_summary_holds_what_is_promised_of_it(small_run: DayRun) -> None:
             **summary,
             "baselines": {"market": summary["baselines"]["market"]},
         }.items()
+    )
+
+
+def test_clearings_are_counted_and_their_gaps_added_up(
+    small_run: DayRun, pairs_run: DayRun
+) -> None:
+    for run, who in ((small_run, "by_ledger"), (pairs_run, "by_members")):
+        rounds = run.tables["rounds"].filter(pl.col("gap_ucoin").is_not_null())
+        shares = [
+            Fraction(row["gap_ucoin"] * 10**9, max(row["traded_ucoin"], UCOIN_PER_COIN))
+            for row in rounds.to_dicts()
+        ]
+        nobody = {"by_ledger": 0, "by_members": 0, "grid_alone": 0}
+        assert run.summary["clearings"] == nobody | {
+            who: rounds.height,
+            "gap_ucoin": rounds["gap_ucoin"].sum(),
+            "traded_ucoin": rounds["traded_ucoin"].sum(),
+            "largest_gap_ppb": math.ceil(max(shares)),
+        }
+    assert (small_run.summary["price_rule"], pairs_run.summary["price_rule"]) == (
+        *("midpoint", "pairwise"),
     )
 
 

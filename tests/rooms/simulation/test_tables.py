@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.simulation.run import DayRun
@@ -12,6 +13,7 @@ from peerwatt.simulation.tables import (
     TEXT,
     TOTALS,
     chain_tables,
+    cleared_by,
     frame,
     kind_and_signer,
     refused_rows,
@@ -65,6 +67,27 @@ def test_rounds_add_up_from_their_awards(small_run: DayRun) -> None:
     void = tables["rounds"].filter(pl.col("status") == "void")
     assert void.select(TOTALS).sum().row(0) == (0,) * len(TOTALS)
     assert void["price_ucoin_per_kwh"].null_count() == void.height
+
+
+def test_rounds_say_who_cleared_them_and_how_well(small_run: DayRun, pairs_run: DayRun) -> None:
+    for run, who in ((small_run, "ledger"), (pairs_run, "aggregator")):
+        records = {each.slot_start_s: each for _, each in run.world.host.items("rounds")}
+        for row in run.tables["rounds"].to_dicts():
+            clearing = records[row["slot_start_s"]].clearing
+            said = (row["cleared_by"], row["gap_ucoin"], row["traded_ucoin"])
+            if clearing is None:
+                assert said == (None, None, None)
+            else:
+                assert said == (who, clearing.gap_ucoin, clearing.traded_ucoin)
+
+
+def test_a_proposer_that_is_no_member_any_more_is_named_by_its_key(pairs_run: DayRun) -> None:
+    host = pairs_run.world.host
+    clearing = next(each.clearing for _, each in host.items("rounds") if each.clearing)
+    assert cleared_by(host, clearing) == "aggregator"
+    assert cleared_by(host, replace(clearing, proposer=bytes(32))) == "00" * 32
+    assert cleared_by(host, replace(clearing, proposer=b"")) == "ledger"
+    assert cleared_by(host, replace(clearing, sellers_dropped=True)) == "grid alone"
 
 
 def test_the_roof_is_told_from_the_cars(small_run: DayRun) -> None:

@@ -15,15 +15,15 @@ function draw(parent, tag, attributes = {}, text = "") {
 }
 
 // An empty plot area in an SVG: scales from data to pixels, and the horizontal rules.
-function plot(svg, height, [xLow, xHigh], [yLow, yHigh], unit, decimals) {
+function plot(svg, height, [xLow, xHigh], [yLow, yHigh], unit, decimals, ticks) {
   const width = Math.max(svg.clientWidth, 260);
-  const left = 40, right = width - 10, top = 22, bottom = height - 24;
+  const left = ticks ? 74 : 40, right = width - 10, top = 22, bottom = height - 24;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.style.height = `${height}px`;
   svg.replaceChildren();
   const x = (v) => left + ((v - xLow) / (xHigh - xLow)) * (right - left);
   const y = (v) => bottom - ((v - yLow) / (yHigh - yLow)) * (bottom - top);
-  for (const v of niceTicks(yLow, yHigh, height / 45)) {
+  for (const v of ticks || niceTicks(yLow, yHigh, height / 45)) {
     draw(svg, "line", { class: "rule", x1: left, x2: right, y1: y(v), y2: y(v) });
     const label = v.toFixed(decimals).replace("-", "−");
     draw(svg, "text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, label);
@@ -140,6 +140,29 @@ function drawPrices() {
   return { ...area, ...bands(area) };
 }
 
+// Certified gaps on a logarithmic scale; the lowest line stands for no gap at all.
+function drawGaps() {
+  const gaps = rounds.map((r) => r.gap).filter((gap) => gap);
+  const low = Math.floor(Math.log10(Math.min(...gaps, 1e-6))) - 1;
+  const high = Math.ceil(Math.log10(Math.max(...gaps, 1e-4)) + 1e-9);
+  const area = plot(byId("gap-chart"), 230, day.span_s, [low, high], "of a round's trade", 0, []);
+  for (let power = low; power <= high; power += 1) {
+    const y = area.y(power);
+    draw(area.svg, "line", { class: "rule", x1: area.left, x2: area.right, y1: y, y2: y });
+    const percent = power + 2 < 0 ? (10 ** (power + 2)).toFixed(-power - 2) : 10 ** (power + 2);
+    const label = power === low ? "0" : `${percent}%`;
+    draw(area.svg, "text", { x: area.left - 6, y: y + 4, "text-anchor": "end" }, label);
+  }
+  hours(area);
+  for (const r of rounds) {
+    if (r.gap === null) continue;
+    const cx = area.x(r.start_s + day.slot_s / 2);
+    const cy = area.y(r.gap ? Math.log10(r.gap) : low);
+    draw(area.svg, "circle", { class: r.proved ? "proved" : "itself", cx, cy, r: 4 });
+  }
+  return { ...area, ...bands(area) };
+}
+
 function drawCurves(r) {
   const top = (r.lost_load * 1.08) / 1e6;
   const area = plot(byId("curve-chart"), 320, [0, r.widest_wh / 1000], [0, top], "$ per kWh", 2);
@@ -165,6 +188,7 @@ function drawCurves(r) {
   if (r.price === null) return;
   const [x, y] = [area.x(r.volume_wh / 1000), area.y(r.price / 1e6)];
   draw(svg, "path", { class: "mark", d: `M${area.left} ${y}H${x}V${area.bottom}` });
+  if (r.least !== null) draw(svg, "path", { class: "span", d: `M${x} ${y}V${area.y(r.least / 1e6)}` });
   draw(svg, "circle", { class: "dot", cx: x, cy: y, r: 5.5 });
   const onLeft = x > (area.left + area.right) / 2;
   const beside = onLeft ? { x: x - 10, "text-anchor": "end" } : { x: x + 10 };
@@ -211,6 +235,7 @@ function start() {
     byId("curve-chart").setAttribute("aria-label", described);
     facts(byId("round-energy"), r.energy);
     facts(byId("round-money"), r.money);
+    facts(byId("round-clearing"), r.clearing);
     fillRows(byId("round-rows"), r.rows);
     byId("round-more").textContent = r.more;
     for (const chart of charts) place(chart, chart.band, chosen());
@@ -234,6 +259,7 @@ function start() {
   };
   const redraw = () => {
     charts = [drawEnergy(), drawPrices()];
+    if (byId("gap-chart")) charts.push(drawGaps());
     for (const chart of charts) {
       chart.svg.onpointermove = (event) => hover(under(chart, event));
       chart.svg.onpointerleave = () => hover(-1);
