@@ -138,9 +138,9 @@ def concave_gap(
     missed = marginal - price
     at_bound: FloatArray = np.maximum(missed * above, -missed * below)
     ratio = price / marginal
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside = weight * (ratio - 1.0) ** 2 / (2.0 * np.minimum(ratio, 1.0))
-    return np.where(inside < at_bound, inside, np.maximum(at_bound, 0.0))
+    # The first bound says nothing of a price of zero; there the second is the less.
+    inside = weight * (ratio - 1.0) ** 2 / (2.0 * np.clip(ratio, 1e-100, 1.0))
+    return np.minimum(inside, np.maximum(at_bound, 0.0))
 
 
 def _buyers_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:

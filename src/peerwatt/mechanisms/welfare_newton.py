@@ -83,8 +83,8 @@ class Point(Generic[SalesT]):
     sales: SalesT
     excess: FloatArray
     """(buyers,) wanted less bought from sellers."""
-    curvature: FloatArray
-    """(buyers,) how fast what is wanted falls with the price, above zero."""
+    level: FloatArray
+    """(buyers,) the marginal value of what is wanted."""
     held: BoolArray | None
     """Buyers at the cap who buy from the grid; None if there are none."""
     beyond: float
@@ -201,15 +201,9 @@ class Newton(Generic[SalesT]):
     def at(self, price: FloatArray, cap: float) -> Point[SalesT]:
         """What buyers, sellers and grid do at these prices."""
         core = self.core
-        absolute = price + self.base
-        wanted, level = self.wanted(absolute)
+        wanted, level = self.wanted(price + self.base)
         sales = self.market.sell(price)
         excess = wanted - sales.bought
-        curvature = np.where(
-            level == absolute,
-            core.weight / (level * level),
-            self.proximal / (level + self.base),
-        )
         held, beyond, unmet = None, 0.0, excess
         if self.has_grid:
             at_cap = (price >= cap) & (excess > 0)
@@ -222,7 +216,15 @@ class Newton(Generic[SalesT]):
             error = float(np.maximum.reduce(np.abs(unmet) / self.scale))
         if self._unbalanced(cap, beyond):
             error = max(error, abs(beyond) / core.import_room)
-        return Point(price, cap, sales, excess, curvature, held, beyond, error)
+        return Point(price, cap, sales, excess, level, held, beyond, error)
+
+    def _curvature(self, here: Point[SalesT]) -> FloatArray:
+        """(buyers,) how fast what is wanted falls with the price, above zero."""
+        return np.where(
+            here.level == here.price + self.base,
+            self.core.weight / (here.level * here.level),
+            self.proximal / (here.level + self.base),
+        )
 
     def _unbalanced(self, cap: float, beyond: float) -> bool:
         """Whether the grid's price still has somewhere to go."""
@@ -239,7 +241,7 @@ class Newton(Generic[SalesT]):
         slope = self._first_slope(path)
         if not slope < 0:
             # Rounding has spoilt the step: each price on its own goes downhill for certain.
-            step = here.excess / (here.curvature + here.sales.slope)
+            step = here.excess / (self._curvature(here) + here.sales.slope)
             if here.held is not None:
                 step[here.held] = 0.0
             path = _Path(here, step, 0.0)
@@ -267,7 +269,7 @@ class Newton(Generic[SalesT]):
         """Newton's, but a buyer whom no seller serves goes no further than where one starts to,
         and then by what its excess would take if all did: beyond, the step knows nothing."""
         sales = here.sales
-        step = self.market.step(sales, here.excess, here.curvature, here.held, lift)
+        step = self.market.step(sales, here.excess, self._curvature(here), here.held, lift)
         if isinstance(sales.entry, float) and sales.entry == -np.inf:
             return step
         missing = sales.entry - here.price
