@@ -7,6 +7,7 @@ thread. An error that comes out of `answer` is fatal: the node must stop.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from peerwatt import __version__
 from peerwatt.hosts.cometbft import messages as abci
@@ -14,12 +15,15 @@ from peerwatt.hosts.cometbft import proposals, queries
 from peerwatt.hosts.cometbft.admission import Admission
 from peerwatt.hosts.cometbft.chain import Decided, DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import GenesisError, check_chain_id, read_app_state
+from peerwatt.hosts.cometbft.node_files import VALIDATOR_POWER
 from peerwatt.hosts.cometbft.parts import (
     ApplyResult,
     Attribute,
     Event,
     ExecTxResult,
     OfferResult,
+    PublicKey,
+    ValidatorUpdate,
     Verdict,
 )
 from peerwatt.hosts.cometbft.queries import CODESPACE
@@ -137,6 +141,7 @@ class Application:
             raise GenesisError("app_state: is not the genesis that this node was started with")
         if request.initial_height not in (0, 1):
             raise GenesisError(f"initial_height: is {request.initial_height}, must be 1")
+        _check_validators(self._chain.validators, request.validators)
         if self._chain.height:
             raise GenesisError(f"the chain has {self._chain.height} blocks and cannot begin again")
         return abci.ResponseInitChain(app_hash=self._kept_hash)
@@ -160,6 +165,8 @@ class Application:
         return abci.ResponseProcessProposal(status=Verdict.REJECT if problem else Verdict.ACCEPT)
 
     def _finalize_block(self, request: abci.RequestFinalizeBlock) -> abci.ResponseFinalizeBlock:
+        self._chain.forget()
+        before = self._chain.validators
         result = self._chain.finalize(
             Decided(
                 height=request.height,
@@ -174,6 +181,7 @@ class Application:
         return abci.ResponseFinalizeBlock(
             events=_events(result),
             tx_results=tuple(map(_tx_result, result.receipts)),
+            validator_updates=_updates(before, self._chain.validators),
             app_hash=self._chain.app_hash,
         )
 
@@ -245,6 +253,32 @@ class Application:
             restore(contents, self._store)
             self._load()
         return abci.ResponseApplySnapshotChunk(result=ApplyResult.ACCEPT)
+
+
+def _check_validators(known: Sequence[bytes], engines: Sequence[ValidatorUpdate]) -> None:
+    """Refuse an engine's genesis whose validators are not the members', where members have any;
+    else the members' votes would move another set than the engine's."""
+    if known and _updates((), known) != tuple(sorted(engines, key=_key_of)):
+        raise GenesisError(
+            "validators: the engine's are not those of the ledger's members, "
+            f"each with power {VALIDATOR_POWER}"
+        )
+
+
+def _updates(before: Sequence[bytes], after: Sequence[bytes]) -> tuple[ValidatorUpdate, ...]:
+    """What a block changed in the set of validators, for the engine; all have the same power."""
+    gone = [key for key in before if key not in after]
+    come = [key for key in after if key not in before]
+    powers = {**dict.fromkeys(gone, 0), **dict.fromkeys(come, VALIDATOR_POWER)}
+    updates = [
+        ValidatorUpdate(pub_key=PublicKey(ed25519=key), power=power)
+        for key, power in powers.items()
+    ]
+    return tuple(sorted(updates, key=_key_of))
+
+
+def _key_of(update: ValidatorUpdate) -> bytes:
+    return update.pub_key.ed25519
 
 
 def _tx_result(receipt: Receipt) -> ExecTxResult:

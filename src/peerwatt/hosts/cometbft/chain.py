@@ -17,6 +17,8 @@ from peerwatt.records.receipts import Block, BlockResult, Header, SignedHeader
 
 UNSIGNED = bytes(64)
 ADDRESS_BYTES = 20
+MEMBERS = "members"
+"""The table of the ledger that says who runs validators."""
 _KEY_BYTES = 32
 
 
@@ -96,6 +98,15 @@ class DecidedChain(Replica):
     def is_running(self) -> bool:
         """Whether a block has been executed and is not kept yet."""
         return self._running is not None
+
+    @property
+    def validators(self) -> tuple[bytes, ...]:
+        """The keys of the members' validators, ascending, after the newest block, kept or not."""
+        members = self._state.tables.get(MEMBERS)
+        if members is None:
+            return ()
+        state = self._state if self._running is None else self._running.overlay
+        return tuple(sorted(each.validator for _, each in state.items(members) if each.validator))
 
     def proved(self, store: str, key: bytes) -> Proved:
         """A value or its absence, proved to the newest app hash that a decided header carries: that

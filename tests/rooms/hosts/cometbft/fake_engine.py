@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 from peerwatt.hosts.cometbft import messages as abci
 from peerwatt.hosts.cometbft.genesis import app_state
 from peerwatt.hosts.cometbft.messages import REQUEST, RESPONSE
-from peerwatt.hosts.cometbft.parts import Misbehavior, Timestamp, Validator, Verdict
+from peerwatt.hosts.cometbft.parts import (
+    Misbehavior,
+    Timestamp,
+    Validator,
+    ValidatorUpdate,
+    Verdict,
+)
 from peerwatt.hosts.cometbft.server import Session
 from peerwatt.hosts.cometbft.wire import Frames, Message, frame
 from peerwatt.records.codec import decode
@@ -49,6 +55,7 @@ class FakeEngine:
         self.results: list[abci.ResponseFinalizeBlock] = []
         self.mempool: list[bytes] = []
         self.genesis_hash = b""
+        self.validators: tuple[ValidatorUpdate, ...] = ()
 
     def connect(self, answer: Callable[[Message], Message]) -> None:
         """Begin a chain or bring the application up to the engine's height, as a handshake does."""
@@ -69,6 +76,7 @@ class FakeEngine:
         return abci.RequestInitChain(
             time=Timestamp(seconds=1),
             chain_id=decode(self.genesis, Genesis).chain_id,
+            validators=self.validators,
             app_state_bytes=json.dumps(app_state(self.genesis)).encode(),
             initial_height=1,
         )
