@@ -55,7 +55,9 @@ def pairs_book(market_round: Round, orders: Sequence[Order]) -> PairsBook:
 
 def _buyers(buys: Sequence[BuyOrder]) -> PairBuyers:
     """w ln(1 + c/kappa) whose marginal value falls from the order's high to its low price."""
-    least, most = _kwh([order.min_wh for order in buys]), _kwh([order.max_wh for order in buys])
+    least = _kwh([order.min_wh for order in buys])
+    # A curve that ends at nothing is worth nothing beyond the minimum at any price.
+    most = _kwh([order.max_wh if order.price_low_ucoin_per_kwh else order.min_wh for order in buys])
     high = _coin([max(order.price_high_ucoin_per_kwh, 1) for order in buys])
     low = _coin([max(order.price_low_ucoin_per_kwh, 1) for order in buys])
     low = np.minimum(low, high * (1 - LEAST_FALL))

@@ -6,9 +6,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from peerwatt.contracts.auction import Book
+from peerwatt.contracts.auction import Book, Outcome
 from peerwatt.contracts.certificates import ceil_div
-from peerwatt.contracts.pairs import PairPrices
+from peerwatt.contracts.clearing import Pricing
+from peerwatt.contracts.pairs import PairPrices, PairsOutcome
 from peerwatt.market_operator.quantize import listed_prices, pairs_book
 from peerwatt.mechanisms.welfare import clear_pairs
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
@@ -128,6 +129,14 @@ def solved(book: Book) -> PairPrices | None:
         return None
     listed = list(listed_prices(terms, orders, clearing))
     return PairPrices(listed[: len(book.buys)], listed[len(book.buys) :])
+
+
+def outcome_of(found: PairsOutcome) -> tuple[Outcome, Pricing]:
+    """What was certified as `clearing` hands it on."""
+    energies = (found.bought_wh, found.sold_wh, found.import_wh, found.export_wh)
+    paying = [p for p, e in zip(found.buyer_prices, found.bought_wh, strict=True) if e]
+    pricing = Pricing(found.buyer_prices, found.seller_prices, max(paying, default=0))
+    return Outcome(found.grid_price, *energies), pricing
 
 
 def held_ucoin(book: Book, order: BuyOrder | SellOrder) -> int:

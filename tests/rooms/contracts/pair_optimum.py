@@ -77,7 +77,7 @@ def _exports_alone(book: Book, awards: PairsOutcome | None) -> float:
 
 def scale_coin(book: Book) -> float:
     """At most what all energy of the book could be worth."""
-    energy = sum(order.max_wh for order in (*book.buys, *book.sells)) + 1_000
+    energy = sum(o.max_wh for o in book.buys) + sum(o.max_wh for o in book.sells) + 1_000
     return energy / WH_PER_KWH * _coin(book.prices.lost_load_ucoin_per_kwh)
 
 

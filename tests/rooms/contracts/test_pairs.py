@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair_books import HUB, buy, held_ucoin, jolted, random_book, sell, solved
+from pair_books import HUB, buy, held_ucoin, jolted, outcome_of, random_book, sell, solved
 from pair_optimum import ACCURACY, rounding_coin, scale_coin, welfare_coin
 
 from peerwatt.contracts import pairs
 from peerwatt.contracts.auction import Book, Outcome
 from peerwatt.contracts.certificates import allowed_gap_ucoin
-from peerwatt.contracts.clearing import Cleared, Pricing, award, clear_book
+from peerwatt.contracts.clearing import Cleared, award, clear_book
 from peerwatt.contracts.pairs import UNITS_PER_WH, Flaw, PairPrices, PairsOutcome, certify, wanted
 from peerwatt.mechanisms.allocation import OnePriceClearing, Regime
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
@@ -84,13 +84,6 @@ def test_no_award_needs_a_greater_hold_than_its_order_has(seed: int) -> None:
     held = {order.order_id: held_ucoin(book, order) for order in orders}
     for each in award(book, *outcome_of(found)):
         assert each.held_ucoin <= held[each.order_id]
-
-
-def outcome_of(found: PairsOutcome) -> tuple[Outcome, Pricing]:
-    energies = (found.bought_wh, found.sold_wh, found.import_wh, found.export_wh)
-    paying = [p for p, e in zip(found.buyer_prices, found.bought_wh, strict=True) if e]
-    pricing = Pricing(found.buyer_prices, found.seller_prices, max(paying, default=0))
-    return Outcome(found.grid_price, *energies), pricing
 
 
 def test_nobody_is_made_to_take_a_wh_that_it_does_not_want() -> None:
