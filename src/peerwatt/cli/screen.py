@@ -117,10 +117,11 @@ def _clearings_line(clearings: dict[str, int]) -> str:
         if number
     ]
     if clearings["by_members"] + clearings["by_ledger"] == 0:
-        return "; ".join(who)
+        return ", ".join(who) or "No round was cleared."
     left = clearings["gap_ucoin"] / UCOIN_PER_COIN
+    where = " of the others" if clearings["grid_alone"] else ""
     return (
-        f"{', '.join(who)}; welfare left on the table: at most ${left:,.6f} in all, "
+        f"{', '.join(who)}; welfare left on the table{where}: at most ${left:,.6f} in all, "
         f"{at_most(clearings['largest_gap_ppb'])} of a round's trade"
     )
 

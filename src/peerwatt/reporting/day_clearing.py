@@ -54,9 +54,9 @@ def how_good(result: DayResult) -> list[str]:
             "however."
         )
         said.append(
-            f"{_who(result)} In no round was more than {at_most(clearings.largest_gap_ppb)} of its "
-            f"trade (counted as at least $1) left on the table, and at most "
-            f"{_fine(clearings.gap_ucoin)} in all, of {dollars(usd(clearings.traded_ucoin))} "
+            f"{_who(result)} In none of them was more than {at_most(clearings.largest_gap_ppb)} of "
+            "its trade (counted as at least $1) left on the table, and at most "
+            f"{_fine(clearings.gap_ucoin)} in all these, of {dollars(usd(clearings.traded_ucoin))} "
             f"traded. {_meaning(result)}"
         )
     if clearings.grid_alone:

@@ -72,8 +72,8 @@ def test_each_mechanisms_bound_is_said_with_what_it_means(
     clearings = result.summary.clearings
     assert f"{who} {result.rounds.height} rounds" in said
     assert meaning in said
-    assert f"no round was more than {at_most(clearings.largest_gap_ppb)} of its trade" in said
-    assert f"at most ${clearings.gap_ucoin / 1e6:,.6f} in all" in said
+    assert f"none of them was more than {at_most(clearings.largest_gap_ppb)} of its trade" in said
+    assert f"at most ${clearings.gap_ucoin / 1e6:,.6f} in all these" in said
     assert "grid alone" not in said
 
 
