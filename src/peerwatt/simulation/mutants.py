@@ -141,8 +141,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def hunt(name: str, seeds: int, blocks: int) -> Finding:
-    """Plant a bug in this process, and attack until a checker finds it."""
-    sys.meta_path.insert(0, Planter(named(name)))
+    """Plant a bug in this process (with no name, none), and attack until a checker finds it."""
+    if name:
+        sys.meta_path.insert(0, Planter(named(name)))
     from peerwatt.simulation.faults import run_seed
 
     seen = 0
@@ -159,11 +160,14 @@ def hunt_all(names: Sequence[str], seeds: int, blocks: int, jobs: int = 1) -> It
     """Hunt mutants, each in a process of its own, so many at once; findings in their order.
 
     Raises:
-        MutantError: a mutant cannot be planted.
+        MutantError: a mutant cannot be planted, or a checker complains where there is no bug.
     """
     for name in names:
         mutant = named(name)
         mutant.plant(source_of(mutant.module))
+    sound = _apart("", seeds, blocks)
+    if sound.found:
+        raise MutantError(f"without a bug, seed {sound.seed}: {sound.checker}: {sound.what}")
     with ThreadPoolExecutor(jobs) as pool:
         yield from pool.map(lambda name: _apart(name, seeds, blocks), names)
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import peerwatt
 from peerwatt.cli.main import app
 from peerwatt.simulation.mutants import (
+    Finding,
     Mutant,
     MutantError,
     Planter,
@@ -86,6 +87,15 @@ def test_what_is_not_there_cannot_be_changed() -> None:
         mutant._replace(where="", before="x").plant("x = x\n")
     with pytest.raises(MutantError, match="no mutant 'nobody'"):
         named("nobody")
+
+
+def test_nothing_counts_as_found_where_the_sound_ledger_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complaint = Finding(mutant="", checker="coins", what="off by one", seed=1, blocks=7)
+    monkeypatch.setattr("peerwatt.simulation.mutants._apart", lambda *_: complaint)
+    with pytest.raises(MutantError, match="without a bug, seed 1: coins: off by one"):
+        list(hunt_all([QUICK[0]], 1, 10))
 
 
 def test_a_module_that_is_there_already_is_not_changed() -> None:
