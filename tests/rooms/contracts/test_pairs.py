@@ -87,9 +87,9 @@ def test_no_award_needs_a_greater_hold_than_its_order_has(seed: int) -> None:
 
 
 def test_nobody_is_made_to_take_a_wh_that_it_does_not_want() -> None:
-    """Two that want nothing above 0.1 coin are sent 0.9 Wh each at 0.4: they get none of it."""
+    """Two to whom nothing is worth anything, so that nothing is held, are sent 0.9 Wh each."""
     book = worthless_book()
-    price = 400_000 * PCOIN_PER_UCOIN
+    price = 200_000 * PCOIN_PER_UCOIN
     sent_wh = 0.9
     reserve = round(price - sent_wh * book.sells[0].slope_ucoin_per_kwh2 * 1_000)
     found = certify(book, PairPrices([price, price], [reserve]))
