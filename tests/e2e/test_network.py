@@ -18,7 +18,7 @@ from peerwatt.agents.signer import Signer
 from peerwatt.contracts import ledger
 from peerwatt.hosts.cometbft import engine, running
 from peerwatt.hosts.cometbft.client import CometHost, read_genesis
-from peerwatt.hosts.cometbft.localnet import Network
+from peerwatt.hosts.cometbft.localnet import Network, Node
 from peerwatt.hosts.cometbft.reader import Reader
 from peerwatt.hosts.cometbft.rpc import Nodes, Rpc
 from peerwatt.records.codec import decode
@@ -59,7 +59,8 @@ def base_port() -> int:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     folder = tmp_path_factory.mktemp("e2e") / "net"
-    made = command("network", "create", folder, "--base-port", base_port())
+    options = ("--base-port", base_port(), "--snapshot-every", 5, "--keep-blocks", 20)
+    made = command("network", "create", folder, *options)
     assert (made.returncode, made.stderr) == (0, "")
     assert "chain sim-net: 4 validators, 1 of which may fail" in made.stdout
     network = Network(folder)
@@ -153,17 +154,56 @@ def test_a_killed_validator_is_missed_by_nobody_and_comes_back(net: Network) -> 
     assert found == [found[0]] * 4
 
 
-def test_a_node_that_joins_gets_all_that_was(net: Network) -> None:
-    added = command("network", "add-validator", net.folder, "newcomer")
+def earliest(node: Node) -> int:
+    return int(Rpc(node.rpc).call("status")["sync_info"]["earliest_block_height"])
+
+
+@pytest.mark.parametrize(("name", "options"), [("synced", ["--state-sync"]), ("patient", [])])
+def test_a_node_that_joins_begins_from_a_snapshot_or_from_the_first_block(
+    net: Network, name: str, options: list[str]
+) -> None:
+    wait_for(lambda: earliest(net.nodes[0]) > 1)
+    assert earliest(net.node("regulator")) == 1
+    added = command("network", "add-validator", net.folder, name, "--follower", *options)
     assert (added.returncode, added.stderr) == (0, "")
-    newcomer = Network(net.folder).node("newcomer")
+    network = Network(net.folder)
+    node = network.node(name)
     try:
-        assert command("network", "start", net.folder, "--node", "newcomer").returncode == 0
-        known = running.statuses(net, net.nodes)[0].height or 0
-        wait_for(lambda: (running.statuses(net, [newcomer])[0].height or 0) >= known)
-        (status,) = running.statuses(net, [newcomer])
+        (status,) = running.statuses(network, [node])
         assert not status.validator
-        mine = Rpc(newcomer.rpc).call("commit", height=str(known))["signed_header"]["header"]
-        assert mine == headers(net, known)[1]
+        assert (earliest(node) > 1) is bool(options)
+        found = headers(net, status.height or 0)
+        mine = Rpc(node.rpc).call("commit", height=str(status.height))["signed_header"]["header"]
+        assert mine == found[2]
     finally:
-        running.stop(net, [newcomer])
+        running.stop(network, [node])
+
+
+def test_members_vote_a_validator_in(net: Network) -> None:
+    host = host_of(net)
+    host.sync()
+    joined = command("network", "add-validator", net.folder, "issuer")
+    assert (joined.returncode, joined.stderr) == (0, "")
+    assert "issuer: voted in at height " in joined.stdout
+    network = Network(net.folder)
+    node = network.node("issuer")
+    try:
+        (status,) = running.statuses(network, [node])
+        assert status.validator
+        members = {member.name: member for _, member in host.items("members")}
+        assert members["issuer"].validator == b""
+        host.sync()
+        members = {member.name: member for _, member in host.items("members")}
+        assert members["issuer"].validator == network.validator_key(node)
+        assert members["issuer"].roles
+        again = command("network", "add-validator", net.folder, "issuer")
+        assert again.stderr == "peerwatt: NAME: 'issuer' runs a validator already\n"
+    finally:
+        running.stop(network, [node])
+
+
+def test_a_follower_finds_old_blocks_where_they_are_kept(net: Network) -> None:
+    host = host_of(net)
+    host.sync()
+    assert earliest(net.nodes[0]) > 1
+    assert len(host.receipts(1)) == 0

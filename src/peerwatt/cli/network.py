@@ -44,8 +44,7 @@ class PartName(StrEnum):
     KEEPER = "keeper"
 
 
-FIRST = ("aggregator", "grid-operator", "regulator", "supplier", "issuer", "registration-authority")
-"""In whose name the first validators run."""
+ARCHIVE = "regulator"
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The network's folder.")]
 NodeOption = Annotated[str | None, typer.Option(help="One node only, by its name.")]
 
@@ -60,36 +59,38 @@ def create(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="From which all its keys follow.")] = 1,
     base_port: Annotated[int, typer.Option(help="The first of two ports a node.")] = 26_650,
+    snapshot_every: Annotated[
+        int, typer.Option(min=0, help="In how many blocks each node takes a snapshot; 0: never.")
+    ] = 1_000,
+    keep_blocks: Annotated[
+        int, typer.Option(min=0, help="How many blocks all but the regulator keep; 0: all.")
+    ] = 0,
     runs: Annotated[AppName, typer.Option("--app", help="What they run.")] = AppName.PEERWATT,
 ) -> None:
     """Make a network's folder: genesis, members and roles, test keys, a home for each node."""
-    from msgspec.structs import replace
-
+    from peerwatt.cli.consortium import founded
     from peerwatt.hosts.cometbft import localnet
-    from peerwatt.records.codec import decode, encode
-    from peerwatt.records.members import Genesis
-    from peerwatt.simulation.consortium import CLOCK, ROLES, Keyring, genesis_of
-    from peerwatt.simulation.timetable import DISPUTE_WINDOW_S
 
-    keys = Keyring(seed, chain_id or _chain_id_of(folder))
-    names = [*FIRST, *(f"validator-{n}" for n in range(len(FIRST) + 1, validators + 1))]
-    genesis = genesis_of(keys, 0, DISPUTE_WINDOW_S)
-    known = [*ROLES, CLOCK]
-    if clock is ClockName.BLOCK:
-        genesis = encode(replace(decode(genesis, Genesis), tick_key=b""))
-        known.remove(CLOCK)
+    names, genesis, keys = founded(
+        seed, chain_id or _chain_id_of(folder), validators, ticks=clock is ClockName.TICK
+    )
     network = localnet.create(
         folder,
         genesis,
-        names[:validators],
-        {name: keys.key(name) for name in known},
+        names,
+        keys,
         seed=seed,
         time_s=int(time.time()),
         app=runs,
         base_port=base_port,
+        snapshot_every=snapshot_every,
+        keep_blocks=keep_blocks,
+        archive=[ARCHIVE],
     )
-    faults = (validators - 1) // 3
-    typer.echo(f"chain {network.chain_id}: {validators} validators, {faults} of which may fail")
+    faults, many = (validators - 1) // 3, "s" if validators > 1 else ""
+    typer.echo(
+        f"chain {network.chain_id}: {validators} validator{many}, {faults} of which may fail"
+    )
     for node in network.nodes:
         typer.echo(f"  {node.name:<24}{node.rpc}")
     typer.echo(f"Start it: peerwatt network start {folder}")
@@ -165,15 +166,38 @@ def logs(
 
 @app.command("add-validator")
 def add_validator(
-    folder: Folder, name: Annotated[str, typer.Argument(help="The new node's name.")]
+    folder: Folder,
+    name: Annotated[
+        str, typer.Argument(help="Of the node: a member's without one, or a new member's.")
+    ],
+    state_sync: Annotated[
+        bool, typer.Option("--state-sync", help="Begin from a snapshot, not from the first block.")
+    ] = False,
+    follower: Annotated[
+        bool, typer.Option("--follower", help="Follow the chain only: members are not asked.")
+    ] = False,
 ) -> None:
-    """Give the network one more node; it follows the chain, and signs once members let it."""
+    """Add a node to a running network, start it, and have the members vote it in."""
+    from peerwatt.cli import consortium
+    from peerwatt.hosts.cometbft import engine, running
     from peerwatt.hosts.cometbft.localnet import Network
 
-    network = Network(folder)
-    node = network.add(name)
-    typer.echo(f"{node.name}: {node.rpc}, validator key {network.validator_key(node).hex()}")
-    typer.echo(f"Start it: peerwatt network start {folder} --node {node.name}")
+    network, program = Network(folder), engine.find().program
+    with consortium.host_of(network) as host:
+        height, header_hash = consortium.newest_header(host)
+        if any(name == each.name for each in network.nodes):
+            node = network.node(name)  # from a try that did not come to its end
+        else:
+            start_at = (height, header_hash) if state_sync else (0, "")
+            node = network.add(name, trust_height=start_at[0], trust_hash=start_at[1])
+        if not running.is_running(network.home(node)):
+            running.start(network, program, [node])
+        consortium.wait_until_level(network, node, height)
+        typer.echo(f"{name}: {node.rpc} has caught up")
+        if not follower:
+            at = consortium.vote_in(network, host, node)
+            typer.echo(f"{name}: voted in at height {at}")
+    _show(network)
 
 
 def _show(network: Network) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(engine.HOME, str(tmp_path / "home"))
 
 
+def free_base_port(number: int) -> int:
+    """The first of so many ports at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1]) - number
+
+
 def genesis_of(folder: Path) -> Genesis:
     network = Network(folder)
     return decode(read_genesis_document(network.home(network.nodes[0])), Genesis)
@@ -41,6 +49,7 @@ def test_a_network_has_members_roles_and_keys(peerwatt: Peerwatt, tmp_path: Path
     assert {member.name: member.roles for member in genesis.members} == {
         role.name.lower().replace("_", "-"): role for role in Role if role.name
     }
+    assert sum(bool(member.validator) for member in genesis.members) == 4
     for member in genesis.members:
         assert network.key(member.name).public == member.key
         assert network.key(member.name).seed == derive_key(1, member.name, "sim-my-net").seed
@@ -54,6 +63,11 @@ def test_a_network_can_run_on_block_time(peerwatt: Peerwatt, tmp_path: Path) -> 
     assert genesis_of(tmp_path / "net").tick_key == b""
     network = Network(tmp_path / "net")
     assert [node.name for node in network.nodes[6:]] == ["validator-7", "validator-8"]
+    members = {member.name: member for member in genesis_of(tmp_path / "net").members}
+    for node in network.nodes:
+        assert members[node.name].validator == network.validator_key(node)
+    assert members["validator-7"].roles == 0
+    assert network.key("validator-8").public == members["validator-8"].key
     assert not (network.folder / "keys" / "clock.json").exists()
 
 
@@ -105,18 +119,19 @@ def test_a_network_that_does_not_run(peerwatt: Peerwatt) -> None:
     assert "is no network" in peerwatt("network", "add-validator", "nowhere", "x").complaint
 
 
-def test_a_node_can_be_added(peerwatt: Peerwatt, tmp_path: Path) -> None:
-    peerwatt("network", "create", "net", "--base-port", 30_000)
-    added = peerwatt("network", "add-validator", "net", "late")
-    network = Network(tmp_path / "net")
-    key = network.validator_key(network.node("late")).hex()
-    assert added.out.splitlines() == [
-        f"late: http://127.0.0.1:30009, validator key {key}",
-        "Start it: peerwatt network start net --node late",
-    ]
-    assert (
-        "has a node 'late' already" in peerwatt("network", "add-validator", "net", "late").complaint
-    )
+def test_members_of_a_network_that_does_not_run_cannot_vote(
+    peerwatt: Peerwatt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = engine.Engine(engine.VERSION, tmp_path / "program", "", "")
+    monkeypatch.setattr(engine, "find", lambda: found)
+    port = free_base_port(8)
+    peerwatt("network", "create", "net", "--base-port", port)
+    complaint = peerwatt("network", "add-validator", "net", "late").complaint
+    assert f"http://127.0.0.1:{port + 1}: cannot be reached (Connection refused)" in complaint
+    assert len(Network(tmp_path / "net").nodes) == 4
+    peerwatt("network", "create", "other", "--app", "kvstore")
+    complaint = peerwatt("network", "add-validator", "other", "late").complaint
+    assert complaint.endswith("runs kvstore, which has no members")
 
 
 def test_the_last_lines_of_logs(peerwatt: Peerwatt, tmp_path: Path) -> None:

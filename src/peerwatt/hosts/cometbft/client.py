@@ -13,19 +13,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from peerwatt.hosts.cometbft.chain import DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import GenesisError, check_chain_id, read_app_state
-from peerwatt.hosts.cometbft.light import EngineHeader, read_validators
-from peerwatt.hosts.cometbft.reader import POLL_S, Reader, once_there, query, results_hash, value_of
+from peerwatt.hosts.cometbft.light import NO_EVIDENCE, EngineHeader, read_validators
+from peerwatt.hosts.cometbft.reader import POLL_S, Reader, of_block, once_there, results_hash
 from peerwatt.hosts.cometbft.rpc import TIMEOUT_S, Nodes, Refused, Rpc, RpcError, Unusable, field
 from peerwatt.hosts.host import Ledger
 from peerwatt.hosts.replica import BlockRefused
 from peerwatt.hosts.store import Store
 from peerwatt.records.codec import CodecError, decode, digest
-from peerwatt.records.receipts import Block, Event, Reason, Receipt
+from peerwatt.records.receipts import Block, Event, Header, Reason, Receipt
 from peerwatt.records.transactions import MAX_TRANSACTION_BYTES
 
 T = TypeVar("T")
@@ -33,7 +32,6 @@ CONFIRM_TIMEOUT_S = 30.0
 OFFER_AGAIN_S = 5.0
 IN_CACHE = "tx already exists in cache"
 MEMPOOL_FULL = "mempool is full"
-NO_EVIDENCE = sha256().digest()
 MAX_PENDING = 1 << 16
 
 
@@ -113,6 +111,11 @@ class CometHost(DecidedChain):
         """How many transactions were let in and stand in no block that came here."""
         return len(self._waiting)
 
+    @property
+    def dropped(self) -> tuple[Receipt, ...]:
+        """What was let in and later refused, before any block had it."""
+        return tuple(self._dropped.values())
+
     def close(self) -> None:
         """Hang up."""
         self._nodes.close()
@@ -129,9 +132,16 @@ class CometHost(DecidedChain):
             return _receipt(transaction_id, Reason.OVERSIZED, "transaction")
         if len(self._waiting) >= MAX_PENDING:
             return _receipt(transaction_id, Reason.TOO_MANY, "pending")
+        known = transaction_id in self._waiting or transaction_id in self._heights
         receipt = self._nodes.ask(lambda node: self._offer(node, transaction))
-        if receipt.ok and transaction_id not in self._heights:
-            self._waiting[transaction_id] = transaction
+        if known:
+            return receipt
+        self._waiting[transaction_id] = transaction
+        if not receipt.ok:
+            # A node that fell silent can have passed it on before; then a block has it.
+            self.sync()
+            if self._waiting.pop(transaction_id, None) is None:
+                return _receipt(transaction_id, Reason.OK, "")
         return receipt
 
     def _offer(self, node: Rpc, transaction: bytes) -> Receipt:
@@ -212,6 +222,14 @@ class CometHost(DecidedChain):
             self._next()
         return self.height - before
 
+    def engine_header(self, height: int) -> EngineHeader:
+        """The engine's header of a block, as the validators signed it; waits for one to come.
+
+        Raises:
+            TimeoutError, RpcError: as `Reader.header`.
+        """
+        return self._reader.header(height)
+
     def follow(self, from_height: int = 1) -> Iterator[tuple[int, Event]]:
         """What happens from a block on, without end, as blocks come; to resume, follow from the
         height after the last one that was dealt with."""
@@ -279,10 +297,16 @@ def _offer(node: Rpc, transaction: bytes) -> Receipt:
 def _block(node: Rpc, height: int, header: EngineHeader) -> Block:
     """A node's block, if it is the one that the engine's header names."""
     try:
-        block = decode(value_of(query(node, f"/block/{height}", b"")), Block)
+        block = decode(of_block(node, "block", height), Block)
     except CodecError as error:
         raise Unusable(f"{node.url}: block {height}: is none ({error})") from None
-    ours = block.signed_header.header
+    if name := difference(block.signed_header.header, header):
+        raise Unusable(f"{node.url}: block {height}: its {name} is not the header's")
+    return block
+
+
+def difference(ours: Header, header: EngineHeader) -> str | None:
+    """In what a block of the ledger is not the one that the engine's header names, if it is not."""
     for name, given, due in (
         ("height", ours.context.height, header.height),
         ("time", ours.block_time_s, header.time_s),
@@ -292,5 +316,5 @@ def _block(node: Rpc, height: int, header: EngineHeader) -> Block:
         ("misbehavior", not ours.context.misbehavior, header.evidence_hash == NO_EVIDENCE),
     ):
         if given != due:
-            raise Unusable(f"{node.url}: block {height}: its {name} is not the header's")
-    return block
+            return name
+    return None

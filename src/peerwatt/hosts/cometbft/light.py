@@ -23,7 +23,7 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from peerwatt.hosts.cometbft.parts import PublicKey, Timestamp
-from peerwatt.hosts.cometbft.rpc import Nodes, Rpc, Unusable, field, number
+from peerwatt.hosts.cometbft.rpc import Nodes, Refused, Rpc, Unusable, field, number
 from peerwatt.hosts.cometbft.wire import Message, encode, frame
 from peerwatt.records.merkle import tree_root
 
@@ -33,6 +33,9 @@ SIGNED_FOR_BLOCK = 2
 MAX_VALIDATORS = 100
 """As many as one answer of a node holds."""
 MAX_KEPT = 1 << 14
+NO_EVIDENCE = sha256().digest()
+"""What a header has as its evidence's hash when there is none."""
+NOT_KEPT = "is not available, lowest height is"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
 
 Validators = Mapping[bytes, int]
@@ -226,7 +229,7 @@ class LightClient:
     def _ask(self, node: Rpc, height: int, *, halfway: bool = False) -> EngineHeader:
         below = (each for each in self._trusted if each.height < height)
         base = max(below, key=lambda each: each.height)
-        signed = field(node.call("commit", height=str(height)), "signed_header")
+        signed = field(_call(node, "commit", height=str(height)), "signed_header")
         header, chain_id = read_header(field(signed, "header"))
         commit = field(signed, "commit")
         claimed = (chain_id, header.height, number(commit, "height"), header.hash)
@@ -251,7 +254,7 @@ class LightClient:
         if header.validators_hash == base.validators_hash:
             return base.validators
         words = {"height": str(header.height), "page": "1", "per_page": str(MAX_VALIDATORS)}
-        found = read_validators(field(node.call("validators", **words), "validators"))
+        found = read_validators(field(_call(node, "validators", **words), "validators"))
         if validators_hash(found) != header.validators_hash:
             raise Unusable(f"{node.url}: the validators of {header.height} are not its header's")
         return found
@@ -264,6 +267,16 @@ class LightClient:
             raise Unusable(f"header {header.height} has validators that were not announced")
         power = signers(self._nodes.chain_id, commit, base.validators)
         return 3 * power > sum(base.validators.values())
+
+
+def _call(node: Rpc, method: str, **params: Any) -> Any:
+    """A call about a height, which a node may keep no more; another may."""
+    try:
+        return node.call(method, **params)
+    except Refused as error:
+        if NOT_KEPT in error.why:
+            raise Unusable(str(error)) from None
+        raise
 
 
 def _block_id(document: Any) -> _BlockId:

@@ -21,11 +21,13 @@ import msgspec
 
 from peerwatt.hosts.cometbft import node_files
 from peerwatt.hosts.cometbft.genesis import FILE, app_state
-from peerwatt.hosts.cometbft.node_files import Address, FilesError, Peer
+from peerwatt.hosts.cometbft.node import SNAPSHOT_EVERY
+from peerwatt.hosts.cometbft.node_files import Address, FilesError, Peer, Trusted
+from peerwatt.hosts.cometbft.snapshots import KEPT
 from peerwatt.records.codec import decode
 from peerwatt.records.members import Genesis
 from peerwatt.records.signing import SigningKey, derive_key
-from peerwatt.units import ChainId, Name
+from peerwatt.units import ChainId, Count, Name
 
 FORMAT = "peerwatt-network/1"
 NETWORK = "network.json"
@@ -39,12 +41,16 @@ _Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A node of the network: its name and where it listens."""
+    """A node of the network: its name, where it listens, how many blocks it keeps (0: all), and,
+    where it began from a snapshot, the header that it was told to believe."""
 
     name: Name
     host: str
     p2p_port: _Port
     rpc_port: _Port
+    keep_blocks: Count = 0
+    trust_height: Count = 0
+    trust_hash: str = ""
 
     @property
     def rpc(self) -> str:
@@ -57,6 +63,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     chain_id: ChainId
     seed: int
     app: str
+    snapshot_every: Count
     nodes: tuple[Node, ...]
 
 
@@ -79,7 +86,7 @@ class Network:
         if known.format != FORMAT:
             raise FilesError(f"{path}: format: is {known.format!r}, must be {FORMAT!r}")
         self.chain_id, self.seed, self.app = known.chain_id, known.seed, known.app
-        self.nodes = known.nodes
+        self.snapshot_every, self.nodes = known.snapshot_every, known.nodes
 
     def node(self, name: str) -> Node:
         """The node with this name; FilesError if there is none."""
@@ -97,9 +104,21 @@ class Network:
         """The test key of a member, or of the clock; FilesError if it cannot be used."""
         return node_files.read_signing_key(self.folder / "keys" / f"{name}.json")
 
+    def keep_key(self, name: str, key: SigningKey) -> None:
+        """Write a party's test key, unless it is there.
+
+        Raises:
+            FilesError: another key has that name.
+        """
+        path = self.folder / "keys" / f"{name}.json"
+        if not path.exists():
+            node_files.write_signing_key(path, key)
+        elif self.key(name).seed != key.seed:
+            raise FilesError(f"{path}: holds another key")
+
     def validator_key(self, node: Node) -> bytes:
         """The public key with which a node would sign blocks."""
-        return _validator_key(self, node.name).public
+        return validator_key(self.seed, self.chain_id, node.name).public
 
     def check(self, node: Node) -> None:
         """Refuse a node whose keys are missing or open to others, or whose genesis is another."""
@@ -124,11 +143,24 @@ class Network:
                 if peer != node
             ]
             at = Address(node.host, node.p2p_port, node.rpc_port)
-            node_files.write_config(self.home(node), node.name, self.app, at, peers)
+            trusted = self._trusted(node)
+            node_files.write_config(self.home(node), node.name, self.app, at, peers, trusted)
 
-    def add(self, name: str) -> Node:
+    def _trusted(self, node: Node) -> Trusted | None:
+        """What a node that begins from a snapshot is told; the engine wants two servers to ask."""
+        if not node.trust_height:
+            return None
+        servers = [peer.rpc for peer in self.nodes if peer != node]
+        return Trusted(node.trust_height, node.trust_hash, (servers * 2)[: max(2, len(servers))])
+
+    def add(self, name: str, *, trust_height: int = 0, trust_hash: str = "") -> Node:
         """Give the network one more node, which can follow the chain; those that run need not
         stop. It signs blocks once the application makes its key a validator's.
+
+        Args:
+            name: the node's name.
+            trust_height, trust_hash: a header to believe, to begin from a snapshot that follows
+                from it; all blocks from the first on, if left out.
 
         Raises:
             FilesError: the name is no name or taken, or there are too many nodes.
@@ -139,6 +171,8 @@ class Network:
             "host": last.host,
             "p2p_port": last.p2p_port + PORTS_A_NODE,
             "rpc_port": last.rpc_port + PORTS_A_NODE,
+            "trust_height": trust_height,
+            "trust_hash": trust_hash,
         }
         try:
             node = msgspec.convert(fields, Node)
@@ -156,14 +190,19 @@ class Network:
 
     def _equip(self, node: Node, genesis: bytes) -> None:
         home = self.home(node)
-        keys = _validator_key(self, node.name), _node_key(self, node.name)
-        node_files.write_keys(home, *keys)
+        signs = validator_key(self.seed, self.chain_id, node.name)
+        node_files.write_keys(home, signs, _node_key(self, node.name))
         (home / FILE).write_bytes(genesis)
 
     def _write(self) -> None:
         path = self.folder / NETWORK
         known = _Description(
-            format=FORMAT, chain_id=self.chain_id, seed=self.seed, app=self.app, nodes=self.nodes
+            format=FORMAT,
+            chain_id=self.chain_id,
+            seed=self.seed,
+            app=self.app,
+            snapshot_every=self.snapshot_every,
+            nodes=self.nodes,
         )
         aside = path.with_name(f".{path.name}")
         text = msgspec.json.format(msgspec.json.encode(known), indent=2) + b"\n"
@@ -171,8 +210,9 @@ class Network:
         aside.replace(path)
 
 
-def _validator_key(network: Network, name: str) -> SigningKey:
-    return derive_key(network.seed, f"validator/{name}", network.chain_id)
+def validator_key(seed: int, chain_id: str, name: str) -> SigningKey:
+    """The key with which a node of a test network signs blocks."""
+    return derive_key(seed, f"validator/{name}", chain_id)
 
 
 def _node_key(network: Network, name: str) -> SigningKey:
@@ -189,6 +229,9 @@ def create(
     time_s: int,
     app: str = PEERWATT,
     base_port: int = BASE_PORT,
+    snapshot_every: int = SNAPSHOT_EVERY,
+    keep_blocks: int = 0,
+    archive: Sequence[str] = (),
 ) -> Network:
     """Make a network's folder, whole or not at all.
 
@@ -201,6 +244,9 @@ def create(
         time_s: when the chain may begin, unix seconds.
         app: `peerwatt`, or `kvstore` for the engine's own.
         base_port: the first of the ports, two a node.
+        snapshot_every: in how many blocks each takes a snapshot; 0 for never.
+        keep_blocks: how many blocks each keeps; 0 for all.
+        archive: the names of those that keep all in any case.
 
     Raises:
         FilesError: the folder exists, or a name, number or port will not do.
@@ -208,15 +254,32 @@ def create(
     """
     if not 1 <= len(validators) <= MAX_NODES or len(set(validators)) != len(validators):
         raise FilesError(f"validators: must be 1 to {MAX_NODES} different names")
+    needed = max(2, snapshot_every * (KEPT + 1))
+    if keep_blocks and keep_blocks < needed:
+        why = f"must be 0 (all) or at least {needed}, which the snapshots need"
+        raise FilesError(f"keep_blocks: is {keep_blocks}, {why}")
     if folder.exists():
         raise FilesError(f"{folder}: exists already")
     chain_id = decode(genesis, Genesis).chain_id
     derive_key(seed, "", chain_id)  # refuses a chain that is no test chain
     nodes = [
-        {"name": name, "host": LOOPBACK, "p2p_port": port, "rpc_port": port + 1}
+        {
+            "name": name,
+            "host": LOOPBACK,
+            "p2p_port": port,
+            "rpc_port": port + 1,
+            "keep_blocks": 0 if name in archive else keep_blocks,
+        }
         for port, name in zip(_ports(base_port), validators, strict=False)
     ]
-    fields = {"format": FORMAT, "chain_id": chain_id, "seed": seed, "app": app, "nodes": nodes}
+    fields = {
+        "format": FORMAT,
+        "chain_id": chain_id,
+        "seed": seed,
+        "app": app,
+        "snapshot_every": snapshot_every,
+        "nodes": nodes,
+    }
     try:
         msgspec.convert(fields, _Description)
     except msgspec.ValidationError as error:
@@ -241,7 +304,7 @@ def _fill(network: Network, genesis: bytes, keys: Mapping[str, SigningKey], time
     document = node_files.chain_genesis(network.chain_id, validators, app_state(genesis), time_s)
     (network.folder / GENESIS).write_bytes(document)
     for name, key in keys.items():
-        node_files.write_signing_key(network.folder / "keys" / f"{name}.json", key)
+        network.keep_key(name, key)
     for node in network.nodes:
         network._equip(node, document)
     network.configure()

@@ -121,7 +121,7 @@ class Reader:
         return self._nodes.ask(lambda node: self._receipts(node, height))
 
     def _receipts(self, node: Rpc, height: int) -> tuple[Receipt, ...]:
-        data = value_of(query(node, f"/result/{height}", b""))
+        data = of_block(node, "result", height)
         try:
             receipts = decode(data, BlockResult).receipts
         except CodecError as error:
@@ -158,11 +158,30 @@ def query(node: Rpc, path: str, data: bytes, *, prove: bool = False) -> Any:
         Refused: it cannot be answered.
         Unusable: the node does not answer.
     """
-    answer = node.call("abci_query", path=path, data=data.hex(), prove=prove)
-    response = field(answer, "response")
+    response = _response(node, path, data, prove=prove)
     if number(response, "code"):
         raise Refused(node.url, path, str(field(response, "log")))
     return response
+
+
+def _response(node: Rpc, path: str, data: bytes, *, prove: bool) -> Any:
+    answer = node.call("abci_query", path=path, data=data.hex(), prove=prove)
+    return field(answer, "response")
+
+
+def of_block(node: Rpc, what: str, height: int) -> bytes:
+    """A `block` or its `result`, as the application keeps them.
+
+    Raises:
+        Refused: the node has not got so far.
+        Unusable: it keeps that block no more, or does not answer.
+    """
+    response = _response(node, f"/{what}/{height}", b"", prove=False)
+    if not number(response, "code"):
+        return value_of(response)
+    if number(response, "height") >= height:
+        raise Unusable(f"{node.url}: keeps block {height} no more")
+    raise Refused(node.url, f"/{what}/{height}", str(field(response, "log")))
 
 
 def value_of(response: Any) -> bytes:

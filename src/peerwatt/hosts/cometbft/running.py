@@ -94,8 +94,13 @@ def _keep(network: Network, node: Node, program: Path) -> subprocess.Popen[bytes
     home = network.home(node)
     (home / RUNNING).unlink(missing_ok=True)
     engine = Part(ENGINE, [str(program), "start", "--home", str(home)])
-    app_words = [sys.executable, "-P", "-m", "peerwatt.hosts.cometbft.node", "--home", "."]
-    app = Part(APP, [*app_words, "--address", f"unix://{SOCKET}"], makes=SOCKET)
+    app_words = [
+        *(sys.executable, "-P", "-m", "peerwatt.hosts.cometbft.node"),
+        *("--home", ".", "--address", f"unix://{SOCKET}"),
+        *("--snapshot-every", str(network.snapshot_every)),
+        *("--keep-blocks", str(node.keep_blocks)),
+    ]
+    app = Part(APP, app_words, makes=SOCKET)
     parts = [engine] if network.app == KVSTORE else [app, engine]
     # The engine takes settings from its environment too, the home folder among them.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("CMT", "TMHOME"))}

@@ -164,6 +164,8 @@ class FakeNode:
         self.calls: list[str] = []
         self.cache: set[bytes] = set()
         self.behind = 0
+        self.lowest = 1
+        self.lowest_in_app = 1
         self.stopped = False
         self.hangs_up = 0
         self.decides = False
@@ -226,6 +228,8 @@ class FakeNode:
         return {"response": {"last_block_height": str(self.height)} if self.height else {}}
 
     def _abci_query(self, path: str, data: str, prove: bool) -> Any:
+        if path.startswith("/block/") and int(path[7:]) < self.lowest_in_app:
+            return {"response": {"code": 1, "log": "no", "height": str(self.height)}}
         request = abci.RequestQuery(path=path, data=bytes.fromhex(data), prove=prove)
         found = self.chain.engine.line.ask(request, abci.ResponseQuery)
         ops = [
@@ -260,6 +264,8 @@ class FakeNode:
     def _header(self, height: str) -> int:
         if int(height) > self.height:
             raise Refusal(f"height {height} must be less than or equal to {self.height}")
+        if int(height) < self.lowest:
+            raise Refusal(f"height {height} is not available, lowest height is {self.lowest}")
         return int(height) - 1
 
     def _commit(self, height: str) -> Any:

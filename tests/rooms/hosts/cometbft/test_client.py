@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,32 @@ def test_events_are_followed_from_where_one_left_off(chain: FakeChain, two: list
     assert [next(stream) for _ in known] == known
     later = host_of(two).follow(known[1][0])
     assert next(later) == known[1]
+
+
+def test_blocks_that_a_node_keeps_no_more_come_from_another(
+    chain: FakeChain, two: list[FakeNode]
+) -> None:
+    for nonce in range(3):
+        pay(chain, nonce)
+    two[0].lowest = 3
+    assert host_of(two).sync() == 3
+    with pytest.raises(Unusable, match="height 1 is not available, lowest height is 3"):
+        host_of(two[:1]).sync()
+    two[0].lowest, two[0].lowest_in_app = 1, 3
+    assert host_of(two).sync() == 3
+    with pytest.raises(Unusable, match="keeps block 1 no more"):
+        host_of(two[:1]).sync()
+
+
+def test_a_node_that_is_behind_is_waited_for(chain: FakeChain, two: list[FakeNode]) -> None:
+    pay(chain, 0)
+    pay(chain, 1)
+    host = host_of(two[:1])
+    two[0].behind = 1
+    assert host.sync() == 1
+    timer = threading.Timer(0.2, setattr, (two[0], "behind", 0))
+    timer.start()
+    host.wait_until(lambda: host.height == 2)
 
 
 def test_waiting_for_a_block_that_does_not_come_ends(two: list[FakeNode]) -> None:

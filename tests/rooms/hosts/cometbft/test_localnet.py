@@ -127,11 +127,31 @@ def test_a_node_more_is_dialled_by_all(tmp_path: Path) -> None:
     assert [path.name for path in (network.folder / "nodes").iterdir()].count("late") == 1
 
 
+def test_a_node_can_begin_from_a_snapshot_and_most_need_not_keep_all(tmp_path: Path) -> None:
+    network = make(tmp_path / "net", snapshot_every=10, keep_blocks=50, archive=["east"])
+    assert [node.keep_blocks for node in network.nodes] == [50, 50, 0, 50]
+    network.add("late", trust_height=7, trust_hash="AB" * 32)
+    network = Network(tmp_path / "net")
+    network.add("later")
+    assert network.snapshot_every == 10
+    settings = tomllib.loads((network.home(network.node("late")) / node_files.CONFIG).read_text())[
+        "statesync"
+    ]
+    assert (settings["enable"], settings["trust_height"]) == (True, 7)
+    assert settings["rpc_servers"].split(",") == [
+        node.rpc for node in network.nodes if node.name != "late"
+    ]
+    for name in ("north", "later"):
+        text = (network.home(network.node(name)) / node_files.CONFIG).read_text()
+        assert "statesync" not in text
+
+
 def test_what_will_not_do_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for why, changes in {
         "1 to 32 different names": {"validators": ("a", "a")},
         "p2p_port": {"base_port": 0},
+        r"keep_blocks: is 1000, must be 0 \(all\) or at least 3000": {"keep_blocks": 1_000},
         r"nodes\[0\]\.name": {"validators": ("..",)},
     }.items():
         with pytest.raises(FilesError, match=why):
