@@ -7,6 +7,7 @@ is executed again from its genesis and everything else is compared with what cam
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from peerwatt.audit.rederive import Certified, Rederived, rederive
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.contracts.state import InvariantError
+from peerwatt.hosts.cometbft.chain import DecidedChain
 from peerwatt.hosts.folder import (
     BLOCKS,
     GENESIS,
@@ -27,6 +29,7 @@ from peerwatt.hosts.folder import (
 from peerwatt.hosts.replica import BlockRefused, Replica
 from peerwatt.hosts.store import Store
 from peerwatt.records.bundles import Finding, Verdict
+from peerwatt.records.chain import UNSIGNED
 from peerwatt.records.signing import SIMULATION_PREFIX
 from peerwatt.reporting.clearing_gap import at_most, gap_ppb
 from peerwatt.reporting.day_words import count
@@ -69,13 +72,14 @@ def verify_folder(
     findings += replayed
     if chain is None:
         return Report(findings, [], [], UTC)
-    signed = ((chain.proposer or b"").hex(), chain.chain_id)
-    own = signed == (manifest.public_key, manifest.chain_id)
-    findings.append(_finding(own, "the folder is signed by its chain's own proposer"))
+    findings.append(_signer_finding(chain, manifest))
     derived = rederive(chain)
     findings += _round_findings(derived)
     claims = check_claims(folder, chain, {problem.split(": ")[0] for problem in problems})
     findings += claims.findings
+    if isinstance(chain, DecidedChain):
+        text = "that a network's validators decided these blocks: their headers would show it"
+        findings.append(Finding(Verdict.NOT_SHOWN, text))
     findings += _anchor_findings(chain, trusted_head, witness)
     findings.append(Finding(Verdict.NOT_SHOWN, ON_NO_LEDGER))
     if chain.chain_id.startswith(SIMULATION_PREFIX):
@@ -89,6 +93,18 @@ def _as_signed(manifest: Manifest) -> str:
     return text + f" (not signed: {', '.join(manifest.unsigned)})" if manifest.unsigned else text
 
 
+def _signer_finding(chain: Replica, manifest: Manifest) -> Finding:
+    """Who signed the folder: on a chain that one party runs its proposer, else some member."""
+    here = manifest.chain_id == chain.chain_id
+    if not isinstance(chain, DecidedChain):
+        own = here and manifest.public_key == (chain.proposer or b"").hex()
+        return _finding(own, "the folder is signed by its chain's own proposer")
+    members = {key.hex(): member.name for key, member in chain.items("members")}
+    name = members.get(manifest.public_key)
+    text = f"the folder is signed by {'a member of its chain' if name is None else name}"
+    return _finding(here and name is not None, text)
+
+
 def _finding(holds: bool, text: str) -> Finding:
     return Finding(Verdict.HOLDS if holds else Verdict.FAILS, text)
 
@@ -97,7 +113,7 @@ def _replay(folder: Path, progress: Progress) -> tuple[Replica | None, list[Find
     """The chain executed again, with the invariants checked after every block."""
     file = GENESIS
     try:
-        chain = Replica(ledger, Store(None), read_genesis(folder))
+        chain = _kind(folder)(ledger, Store(None), read_genesis(folder))
         file = BLOCKS
         for block in read_blocks(folder):
             chain.accept(block)
@@ -111,12 +127,24 @@ def _replay(folder: Path, progress: Progress) -> tuple[Replica | None, list[Find
     return chain, [
         Finding(
             Verdict.HOLDS,
-            f"{chain.height} signed blocks follow from genesis; {messages} messages, executed "
-            "again, give the same receipts and the same state",
+            f"{chain.height} {_made(chain)} blocks follow from genesis; {messages} messages, "
+            "executed again, give the same receipts and the same state",
         ),
         Finding(Verdict.HOLDS, "coins, holds and energy balance after every block"),
         *_witness_findings(chain, folder),
     ]
+
+
+def _kind(folder: Path) -> type[Replica]:
+    """One party's chain, or one that an engine's validators decided; the first block tells."""
+    with suppress(FolderError):
+        for block in read_blocks(folder):
+            return DecidedChain if block.signed_header.signature == UNSIGNED else Replica
+    return Replica
+
+
+def _made(chain: Replica) -> str:
+    return "unsigned" if isinstance(chain, DecidedChain) else "signed"
 
 
 def _witness_findings(chain: Replica, folder: Path) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-from peerwatt.records.chain import WitnessSignature, is_signed
+from peerwatt.records.chain import UNSIGNED, WitnessSignature, is_signed
 from peerwatt.records.codec import CodecError, Record, decode
 from peerwatt.records.market import Round
 from peerwatt.records.merkle import (
@@ -107,8 +107,8 @@ def verify_bundle(
     findings = [*_entry_findings(bundle, show_time), *_chain_findings(bundle)]
     if proposer is not None:
         signers = [each.header.context.proposer for each in (bundle.head, bundle.round.header)]
-        text = f"the proposer is {_short(proposer)}"
-        findings.append(_finding(signers == [proposer, proposer], text))
+        his = signers == [proposer, proposer] and not _is_decided(bundle)
+        findings.append(_finding(his, f"the proposer is {_short(proposer)}"))
     return findings + _anchor_findings(bundle, trusted_head, witness)
 
 
@@ -160,11 +160,21 @@ def _chain_findings(bundle: ReceiptBundle) -> list[Finding]:
         holds = verify(head.history_root, header.block_id, bundle.history)
         same_chain = header.chain_id == head.chain_id
         linked = _finding(holds and same_chain, f"{below} is in the history of {above}")
+    if _is_decided(bundle):
+        text = (
+            f"that an engine's validators signed headers with the app hashes of {below} and {above}"
+        )
+        return [linked, Finding(Verdict.NOT_SHOWN, text)]
     return [
         _finding(is_signed(bundle.round.header), f"{below} is signed by its proposer"),
         linked,
         _finding(is_signed(bundle.head), f"{above} is signed by its proposer"),
     ]
+
+
+def _is_decided(bundle: ReceiptBundle) -> bool:
+    """Whether its headers leave signing to an engine's validators."""
+    return bundle.round.header.signature == bundle.head.signature == UNSIGNED
 
 
 def _anchor_findings(

@@ -16,6 +16,9 @@ from peerwatt.units import Count, Hash, Key, Signature
 MAX_BLOCK_TRANSACTIONS = 20_000
 MAX_BLOCK_BYTES = 1 << 24
 LENGTH_BYTES = 4
+UNSIGNED = bytes(64)
+"""In the place of a header's signature on a chain that an engine's validators decide: they sign
+the engine's header, which carries the same app hash."""
 
 
 class WitnessSignature(Record):

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from peerwatt.hosts.host import NotYetProved
 from peerwatt.hosts.replica import BlockRefused, Replica, Run
+from peerwatt.records.chain import UNSIGNED
 from peerwatt.records.merkle import StoreProof
 from peerwatt.records.receipts import Block, BlockResult, Header, SignedHeader
 
-UNSIGNED = bytes(64)
 ADDRESS_BYTES = 20
 MEMBERS = "members"
 """The table of the ledger that says who runs validators."""

@@ -14,13 +14,14 @@ from fake_engine import LIAR, PROPOSER, FakeEngine, Line
 
 from peerwatt.hosts.cometbft import messages as abci
 from peerwatt.hosts.cometbft.app import FORGET_EVERY, Application
-from peerwatt.hosts.cometbft.chain import UNSIGNED, DecidedChain, validator_id
+from peerwatt.hosts.cometbft.chain import DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import app_state
 from peerwatt.hosts.cometbft.parts import Timestamp, Verdict
 from peerwatt.hosts.cometbft.snapshots import Shelf
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.hosts.replica import BlockRefused, Replica
 from peerwatt.hosts.store import Store, StoreError
+from peerwatt.records.chain import UNSIGNED
 from peerwatt.records.codec import decode, encode
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.signing import SigningKey
