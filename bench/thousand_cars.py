@@ -19,7 +19,6 @@ from typing import Any
 from harness import profile, ratios, report, seconds, shown, spread
 from signatures import check_all, signed_in
 
-from peerwatt.records.receipts import Block
 from peerwatt.simulation import config as configs
 from peerwatt.simulation.config import DayConfig, SellersConfig
 from peerwatt.simulation.day import like_days
@@ -63,9 +62,8 @@ class TimedWorld(World):
     def report(self, slot: int) -> None:
         self._timed("report", super().report, slot)
 
-    def seal(self, time_s: int) -> Block:
-        block: Block = self._timed("seal", super().seal, time_s)
-        return block
+    def seal(self, time_s: int) -> None:
+        self._timed("seal", super().seal, time_s)
 
 
 def overlay(seed: int) -> tuple[DayConfig, list[Session]]:

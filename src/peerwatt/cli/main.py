@@ -35,6 +35,12 @@ app.add_typer(engine.app, name="engine")
 app.add_typer(network.app, name="network")
 
 
+Network = Annotated[
+    Path | None,
+    typer.Option("--network", metavar="DIR", help="Folder of a running network to do it on."),
+]
+
+
 class MechanismName(StrEnum):
     """How a round is cleared."""
 
@@ -98,13 +104,14 @@ def day(
     mechanism: Annotated[MechanismName | None, typer.Option(help="How rounds clear.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of assumptions.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is assumed.")] = None,
+    on: Network = None,
 ) -> None:
     """One day of real charging sessions on the market, in a folder that `verify` can check."""
     from peerwatt.cli.day import run_day
     from peerwatt.simulation.config import load
 
     chosen = load(config, site=site, date=date, mechanism=mechanism, seed=seed)
-    run_day(chosen, sessions, out)
+    run_day(chosen, sessions, out, on)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """A day on which somebody cheats: each lie is offered to the host, and then put into a block.
 
 Knows the world. Admission turns every one of them away; a dishonest proposer can still put them
-into a block, where the contracts refuse them on record.
+into a block, where the contracts refuse them on record. (Nobody does where validators decide.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from peerwatt.agents.signer import Signer
 from peerwatt.records.codec import decode
 from peerwatt.records.readings import sign_reading
-from peerwatt.records.receipts import Block
 from peerwatt.records.transactions import (
     WALLET_DOMAIN,
     CheckIn,
@@ -66,7 +65,7 @@ class AttackedWorld(World):
         operator.send(CheckIn, valid_until_s=until_s, site=self.day.site, port=PORT, wallet=wallet)
         self.seal(until_s - SETUP_LEAD_S)
 
-    def seal(self, time_s: int) -> Block:
+    def seal(self, time_s: int) -> None:
         """Lies go last into the block of their time, past admission."""
         since_noon_s = time_s - int(self.day.slot_start_s[self._noon])
         if since_noon_s == -ORDER_LEAD_S:
@@ -75,13 +74,14 @@ class AttackedWorld(World):
         reported = self._reported_slot(time_s)
         if reported is not None and reported >= self._noon and not self._forged:
             self._forge(reported, time_s)
-        return super().seal(time_s)
+        super().seal(time_s)
 
-    def _offer(self, transaction: bytes) -> None:
-        """To admission, which turns it away; then past admission into the block."""
+    def _offer(self, transaction: bytes) -> bool:
+        """To admission, which turns it away; then past admission into the block, if that can be
+        done."""
         message = decode_message(decode(transaction, Transaction).message)
         self.note(type(message).__name__, self.host.submit(transaction))
-        self.smuggled.append(transaction)
+        return self.smuggle(transaction)
 
     def _newest_order(self) -> bytes:
         """The last buyer's order that stands in a block, to be sent once more."""
@@ -122,13 +122,12 @@ class AttackedWorld(World):
         self._forged = True
         operator = self.members["aggregator"]
         more = replace(given[0], export_end_wh=given[0].export_end_wh + FORGED_WH)
-        self._offer(
-            operator.sign(
-                ReportReadings,
-                valid_until_s=now_s,
-                round_id=self._round_id(slot),
-                readings=(sign_reading(more, operator.key, self.keys.chain_id),),
-            )
+        forged = operator.sign(
+            ReportReadings,
+            valid_until_s=now_s,
+            round_id=self._round_id(slot),
+            readings=(sign_reading(more, operator.key, self.keys.chain_id),),
         )
-        # In a block even a refused message uses up its sender's nonce.
-        operator.nonce += 1
+        if self._offer(forged):
+            # In a block even a refused message uses up its sender's nonce.
+            operator.nonce += 1

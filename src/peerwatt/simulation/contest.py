@@ -91,7 +91,8 @@ class ContestedWorld(World):
         [fields] = proposal_of(self.host, self._round_id(slot), tuple(prices))
         transaction = operator.sign(ProposeClearing, valid_until_s=start_s, **fields)
         self.note(ProposeClearing.__name__, self.host.submit(transaction))
-        self.smuggled.append(transaction)
+        if not self.smuggle(transaction):
+            raise ValueError("contest: only who makes the blocks can put a lie into one")
         self.seal(start_s - GATE_LEAD_S)
         # In a block even a refused message uses up its sender's nonce.
         operator.nonce += 1

@@ -14,9 +14,11 @@ from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.cast import AgentFor, ours
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.day import HubDay, hub_day
+from peerwatt.simulation.founding import SETUP_LEAD_S
 from peerwatt.simulation.sessions import Session, bundled, load_sessions
 from peerwatt.simulation.summary import car_rows, summary_of, yardsticks_of
 from peerwatt.simulation.tables import Row, chain_tables, frame, refused_rows
+from peerwatt.simulation.venue import Venue
 from peerwatt.simulation.world import World
 
 if TYPE_CHECKING:
@@ -44,9 +46,14 @@ class DayRun:
         self.summary: Row = {}
         self.tables: dict[str, pl.DataFrame] = {}
 
-    def found(self, make: type[W], agent_for: AgentFor = ours) -> W:
-        """The hub and its chain on the eve of the day."""
-        world = self._timed("found", lambda: make(self.config, self.day, agent_for=agent_for))
+    def found(self, make: type[W], agent_for: AgentFor = ours, network: Path | None = None) -> W:
+        """The hub and its chain on the eve of the day, on a running network if one is named."""
+
+        def build() -> W:
+            venue = None if network is None else _on_network(network, self.day.start_s)
+            return make(self.config, self.day, agent_for=agent_for, venue=venue)
+
+        world = self._timed("found", build)
         self.world: World = world
         return world
 
@@ -74,7 +81,7 @@ class DayRun:
         folder.write_json("summary.json", self.summary)
         for name, table in self.tables.items():
             folder.write_table(f"{name}.parquet", table)
-        self.world.host.export(folder.path_of(LEDGER))
+        self.world.venue.export(folder.path_of(LEDGER))
         self._timed("report", lambda: write_day_report(folder, self.summary, self.tables))
         rounded = {name: round(seconds, 3) for name, seconds in self.timings_s.items()}
         folder.write_json("timings.json", rounded, signed=False)
@@ -85,6 +92,12 @@ class DayRun:
         result = work()
         self.timings_s[name] = time.perf_counter() - started_s
         return result
+
+
+def _on_network(folder: Path, day_start_s: int) -> Venue:
+    from peerwatt.simulation.on_network import OnNetwork
+
+    return OnNetwork(folder, day_start_s - SETUP_LEAD_S)
 
 
 def sessions_of(config: DayConfig, file: Path | None) -> tuple[Session, ...]:

@@ -1,7 +1,8 @@
 """A hub day on the ledger: cars come, order, are dispatched, metered and settled, slot by slot.
 
-Knows every room below and chooses their concrete parts. Time is the day's own: three blocks a
-slot, two more where a clearing is proposed, moved by ticks of the simulated clock.
+Knows every room below and chooses their concrete parts. Time is the day's own: three
+boundaries between blocks a slot, two more where a clearing is proposed, moved by ticks of the
+simulated clock.
 
     slot start - 120 s   cars check out and in; agents order
     slot start -  60 s   the gate: the book closes and clears; of pairs, the operator proposes how
@@ -21,13 +22,12 @@ from peerwatt.agents.outlook import Floats, HubOutlook, needs_due_kwh
 from peerwatt.agents.ports import BuyIntent, Intent
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.vehicle import ChargingCar, purchase_orders
-from peerwatt.contracts import ledger
-from peerwatt.hosts.embedded import EmbeddedHost
-from peerwatt.hosts.store import Store
+from peerwatt.hosts.host import Host
 from peerwatt.market_operator.round import awaits_proposal, proposal_of, solve_round
 from peerwatt.records.market import Award, Side, round_key
 from peerwatt.records.readings import SignedReading
-from peerwatt.records.receipts import Block, Reason, Receipt
+from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.records.signing import SigningKey
 from peerwatt.records.transactions import (
     CheckIn,
     CheckOut,
@@ -38,17 +38,17 @@ from peerwatt.records.transactions import (
 )
 from peerwatt.simulation.cast import AgentFor, Visit, hub_of, ours, visits_of
 from peerwatt.simulation.config import DayConfig
-from peerwatt.simulation.consortium import CLOCK, ROLES, Keyring, chain_id_of, genesis_of
+from peerwatt.simulation.consortium import CLOCK, ROLES
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.founding import SETUP_LEAD_S, Founding
 from peerwatt.simulation.timetable import (
     CLEAR_LEAD_S,
-    DISPUTE_WINDOW_S,
     GATE_LEAD_S,
     ORDER_LEAD_S,
     REPORT_LAG_S,
     SETTLE_LAG_S,
 )
+from peerwatt.simulation.venue import OneProcess, Venue
 from peerwatt.site_gateway.dispatch import Dispatch, Slot, targets_of
 from peerwatt.site_gateway.report import read_meters, report_readings
 from peerwatt.units import S_PER_H
@@ -57,24 +57,32 @@ from peerwatt.units import S_PER_H
 class World:
     """One hub, one day, one ledger."""
 
-    def __init__(self, config: DayConfig, day: HubDay, *, agent_for: AgentFor = ours) -> None:
-        """Found the chain, register the site and give every car its wallet and its coins."""
+    def __init__(
+        self,
+        config: DayConfig,
+        day: HubDay,
+        *,
+        agent_for: AgentFor = ours,
+        venue: Venue | None = None,
+    ) -> None:
+        """Register the site on the venue's chain, a new one in this process if there is none, and
+        give every car its wallet and its coins."""
         self.config, self.day = config, day
-        self.keys = Keyring(config.sellers.seed, chain_id_of(config))
-        genesis = genesis_of(self.keys, day.start_s - SETUP_LEAD_S, DISPUTE_WINDOW_S)
-        self.host = EmbeddedHost(ledger, Store(None), self.keys.key("aggregator"), genesis)
-        self.clock = Signer(self.keys.key(CLOCK), self.host)
-        self.members = {name: Signer(self.keys.key(name), self.host) for name in ROLES}
+        start_s = day.start_s - SETUP_LEAD_S
+        self.venue: Venue = OneProcess(config, start_s) if venue is None else venue
+        self.keys, self.host = self.venue.keys, self.venue.host
+        self.clock = _signer(self.keys.key(CLOCK), self.host)
+        self.members = {name: _signer(self.keys.key(name), self.host) for name in ROLES}
         self.refused: list[tuple[str, Receipt]] = []
         """What admission turned away: the kind of message and its receipt."""
-        self.smuggled: list[bytes] = []
+        self._smuggled: list[bytes] = []
         """What a dishonest proposer puts into the next block past admission."""
         self.readings: dict[int, dict[str, SignedReading]] = {}
         self.visits = visits_of(config, day, self.keys, self.host, agent_for)
         self.hub = hub_of(config, day, self.keys, self.visits)
-        self.tick(day.start_s - SETUP_LEAD_S)
+        self.tick(start_s)
         Founding(config, day, self.keys, self.members).run(self.visits)
-        self.seal(day.start_s - SETUP_LEAD_S)
+        self.seal(start_s)
 
     def run(self, progress: Callable[[int, int], None] = lambda done, slots: None) -> None:
         """Live through the day; `progress` hears of every slot."""
@@ -189,11 +197,17 @@ class World:
         """The clock moves on."""
         _must(self.clock.send(Tick, valid_until_s=time_s, time_s=time_s))
 
-    def seal(self, time_s: int) -> Block:
-        """The proposer makes a block."""
-        block = self.host.seal(time_s, extra=tuple(self.smuggled))
-        self.smuggled.clear()
-        return block
+    def seal(self, time_s: int) -> None:
+        """All that was submitted stands in blocks from here on."""
+        self.venue.seal(time_s, tuple(self._smuggled))
+        self._smuggled.clear()
+
+    def smuggle(self, transaction: bytes) -> bool:
+        """Put what admission turned away into the next block all the same; whether that can be
+        done, as by a proposer who lies, and not by who only submits to validators."""
+        if self.venue.can_smuggle:
+            self._smuggled.append(transaction)
+        return self.venue.can_smuggle
 
     def awards(self, slot: int) -> list[Award]:
         """What a round awarded, as long as it is not settled."""
@@ -323,6 +337,12 @@ class World:
         """Remember what admission turns away."""
         if not receipt.ok:
             self.refused.append((message, receipt))
+
+
+def _signer(key: SigningKey, host: Host) -> Signer:
+    """A party that goes on where its account stands."""
+    account = host.get("accounts", key.public)
+    return Signer(key, host, nonce=0 if account is None else account.nonce)
 
 
 def _must(receipt: Receipt) -> None:

@@ -13,7 +13,6 @@ import pytest
 from peerwatt.agents.ports import BuyIntent, SellIntent
 from peerwatt.agents.vehicle import ChargingCar
 from peerwatt.contracts.invariants import broken_invariants
-from peerwatt.records.receipts import Block
 from peerwatt.simulation.cast import AgentError, AgentFor, ours
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.run import DayRun
@@ -27,10 +26,9 @@ SUNNY = {"pv_kwp": 100}
 class CheckedWorld(World):
     """Stops at the first block after which an invariant does not hold."""
 
-    def seal(self, time_s: int) -> Block:
-        block = super().seal(time_s)
+    def seal(self, time_s: int) -> None:
+        super().seal(time_s)
         assert broken_invariants(self.host.state) == [], f"block {self.host.height}"
-        return block
 
 
 def live(config: dict[str, Any], sessions: Any, agent_for: AgentFor = ours) -> DayRun:
