@@ -193,16 +193,7 @@ def write_config(
         },
     }
     if trusted is not None:
-        sections["statesync"] = {
-            "enable": True,
-            "rpc_servers": ",".join(trusted.servers),
-            "trust_height": trusted.height,
-            "trust_hash": trusted.hash,
-            # The header was checked when it was written down; how long ago that is matters little
-            # among members who know one another.
-            "trust_period": "8760h",
-            "discovery_time": "5s",
-        }
+        sections["statesync"] = _state_sync(trusted)
     lines = []
     for section, values in sections.items():
         lines += [f"\n[{section}]"] if section else []
@@ -211,6 +202,19 @@ def write_config(
     path = home / CONFIG
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _state_sync(trusted: Trusted) -> dict[str, str | int | bool]:
+    return {
+        "enable": True,
+        "rpc_servers": ",".join(trusted.servers),
+        "trust_height": trusted.height,
+        "trust_hash": trusted.hash,
+        # The header was checked when it was written down; how long ago that is matters little
+        # among members who know one another.
+        "trust_period": "8760h",
+        "discovery_time": "5s",
+    }
 
 
 def chain_genesis(
