@@ -101,17 +101,18 @@ def certify(
     left = core.room - trades.sold
     handed = _handed(core, reserve, np.maximum(left, 0.0))
     left = left - handed.energy
+    extra, below_most = bought - core.least, core.most - bought
     certificate = Certificate(
-        buyers_gap=float(np.add.reduce(_buyers_gap(core, price, bought))),
+        buyers_gap=float(np.add.reduce(_buyers_gap(core, price, extra, below_most))),
         sellers_gap=float((reserve - core.cost) @ np.maximum(left, 0.0)),
         grid_gap=fetched.gap + handed.gap,
         traded_value=float(price @ bought) + handed.value,
         weight=float(np.add.reduce(core.weight)),
-        violation_kwh=_violation(core, bought, left),
+        violation_kwh=_violation(core, extra, below_most, left),
     )
     # Half of what lies between the prices of a pair is its quadratic cost.
     quadratic = float(price @ trades.bought - reserve @ trades.sold) / 2
-    welfare = _utility(core, bought) - quadratic - float(core.cost @ trades.sold)
+    welfare = _utility(core, extra) - quadratic - float(core.cost @ trades.sold)
     if fetched.total > 0:
         welfare -= core.retail * fetched.total
     if handed.total > 0:
@@ -119,12 +120,12 @@ def certify(
     return Outcome(trades, fetched.energy, handed.energy, welfare, certificate)
 
 
-def _utility(core: Core, bought: FloatArray) -> float:
-    extra = bought - core.least
+def _utility(core: Core, extra: FloatArray) -> float:
     if not core.soft:
         return float(core.weight @ np.log1p(extra / core.knee))
-    met = core.lost_load * float(np.add.reduce(np.minimum(bought, core.least)))
-    return met + float(core.weight @ np.log1p(np.maximum(extra, 0.0) / core.knee))
+    met = float(np.add.reduce(core.least + np.minimum(extra, 0.0)))
+    logs = core.weight @ np.log1p(np.maximum(extra, 0.0) / core.knee)
+    return core.lost_load * met + float(logs)
 
 
 def concave_gap(
@@ -143,17 +144,17 @@ def concave_gap(
     return np.minimum(inside, np.maximum(at_bound, 0.0))
 
 
-def _buyers_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:
+def _buyers_gap(
+    core: Core, price: FloatArray, extra: FloatArray, below_most: FloatArray
+) -> FloatArray:
+    """`extra` is what each has beyond its minimum, `below_most` what it could take more."""
     if not core.soft:
-        return _curve_gap(core, price, bought)
-    missing = np.maximum(core.least - bought, 0.0)
-    return _curve_gap(core, price, bought + missing) + (core.lost_load - price) * missing
-
-
-def _curve_gap(core: Core, price: FloatArray, bought: FloatArray) -> FloatArray:
-    return concave_gap(
-        price, core.value_slope(bought), core.weight, bought - core.least, core.most - bought
-    )
+        return concave_gap(price, core.weight / (extra + core.knee), core.weight, extra, below_most)
+    missing = np.maximum(-extra, 0.0)
+    extra, below_most = extra + missing, below_most - missing
+    marginal = core.weight / (extra + core.knee)
+    curve = concave_gap(price, marginal, core.weight, extra, below_most)
+    return curve + (core.lost_load - price) * missing
 
 
 class _Grid(NamedTuple):
@@ -200,12 +201,12 @@ def _within(amounts: FloatArray, room: float) -> tuple[FloatArray, float]:
     return (amounts, total) if total <= room else (amounts * (room / total), room)
 
 
-def _violation(core: Core, bought: FloatArray, left: FloatArray) -> float:
-    worst = [0.0]
-    if len(bought):
+def _violation(core: Core, extra: FloatArray, below_most: FloatArray, left: FloatArray) -> float:
+    worst = 0.0
+    if len(extra):
+        worst = max(worst, -float(np.minimum.reduce(below_most)))
         if not core.soft:
-            worst.append(float(np.maximum.reduce(core.least - bought)))
-        worst.append(float(np.maximum.reduce(bought - core.most)))
+            worst = max(worst, -float(np.minimum.reduce(extra)))
     if len(left):
-        worst.append(-float(np.minimum.reduce(left)))
-    return max(worst)
+        worst = max(worst, -float(np.minimum.reduce(left)))
+    return worst

@@ -178,7 +178,7 @@ class Newton(Generic[SalesT]):
         that the book is infeasible: prices then rise without end.
         """
         here = best = self.at(price, cap)
-        stalled = 0
+        stalled, mark = 0, here.error
         while best.error > self.enough and not self._stuck(best.error, stalled):
             if self.iterations == MOST_ITERATIONS:
                 if best.error < ROUNDING:
@@ -188,7 +188,9 @@ class Newton(Generic[SalesT]):
                 )
             self.iterations += 1
             here = self._next(here, best.error)
-            stalled = 0 if here.error < 0.5 * best.error else stalled + 1
+            stalled += 1
+            if here.error < 0.5 * mark:
+                stalled, mark = 0, here.error
             if here.error < best.error:
                 best = here
             if refute is not None and self.iterations % REFUTE_EVERY == 0:

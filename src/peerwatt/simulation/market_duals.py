@@ -59,14 +59,19 @@ class _Pairs:
     highest_cap: float
     import_room: float
 
+    def level(self, price: FloatArray) -> FloatArray:
+        """(buyers,) marginal value of what each wants."""
+        low, high = self.weight / (self.most - self.least + self.knee), self.weight / self.knee
+        clipped: FloatArray = np.clip(price, low, high)
+        return clipped
+
     def value(self, price: FloatArray, reserve: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Of what agents gain at prices, with its slopes, the grid left out."""
-        low, high = self.weight / (self.most - self.least + self.knee), self.weight / self.knee
-        level = np.clip(price, low, high)
+        level = self.level(price)
         wanted = self.least + self.weight / level - self.knee
         gain = np.maximum(self.factors * price[:, None] - reserve, 0.0)
         energy = gain * self.slope
-        total = self.weight @ np.log(high / level) - price @ wanted
+        total = self.weight @ np.log(self.weight / self.knee / level) - price @ wanted
         total += (gain * energy).sum() / 2 + (reserve - self.cost) @ self.room
         if self.lost_load < math.inf:
             total += self.lost_load * self.least.sum()
@@ -121,76 +126,93 @@ def _least_pairs(optimize: Any, market: PairsMarket) -> float:
     return min(at(feed_in), _least_scalar(optimize, at, 0.0, feed_in))
 
 
+@dataclass(slots=True)
+class _Prices:
+    """A point of the dual: each price, and the grid's, `cap`, that no buyer's exceeds."""
+
+    buyers: FloatArray
+    sellers: FloatArray
+    cap: float
+
+
 def _least_above(optimize: Any, book: _Pairs, floor: float) -> float:
-    """Given the grid's price to sellers, over all others.
-
-    Where the grid's price P to buyers is free, the unknowns are P and what each price lies below.
-    """
-    n, lowest = len(book.weight), np.maximum(book.cost, floor)
-    free = book.lowest_cap < book.highest_cap
-
-    def dual(point: FloatArray) -> tuple[float, FloatArray]:
-        first, reserve, cap = point[:n], point[n : n + len(lowest)], float(point[-1])
-        price = cap - first if free else first
-        total, by_price, by_reserve = book.value(price, reserve)
-        if not free:
-            return total, np.concatenate([by_price, by_reserve])
-        total += (cap - book.lowest_cap) * book.import_room
-        rise = np.array([by_price.sum() + book.import_room])
-        return total, np.concatenate([-by_price, by_reserve, rise])
-
-    price, reserve = _start(book, lowest)
-    bounds: list[tuple[float | None, float | None]] = [(None, book.highest_cap)] * n
-    stiff = [book.weight / price**2 + (book.factors**2) @ book.slope]
-    stiff.append((book.factors > 0).sum(0) * book.slope + SMALLEST)
-    start = [price, reserve]
-    if free:
-        cap = max(book.lowest_cap, float(price.max(initial=0.0)))
-        start, bounds = [cap - price, reserve, np.array([cap])], [(0.0, None)] * n
-        stiff.append(np.array([stiff[0].sum() + SMALLEST]))
-    bounds += [(low, None) for low in lowest]
-    if free:
-        bounds.append((book.lowest_cap, book.highest_cap))
-    return _least(optimize, dual, np.concatenate(start), bounds, np.sqrt(np.concatenate(stiff)))
+    """Given the grid's price to sellers, over all others: again and again from where L-BFGS-B
+    stopped, with its memory cleared and its unknowns scaled anew."""
+    lowest = np.maximum(book.cost, floor)
+    best, least, idle = _start(book, lowest), math.inf, 0
+    for run in range(RESTARTS):
+        here = _descend(optimize, book, lowest, best, tie_all=run % 2 == 0)
+        value = book.value(here.buyers, here.sellers)[0]
+        if book.import_room > 0:
+            value += (here.cap - book.lowest_cap) * book.import_room
+        idle = 0 if least - value > 1e-12 * abs(value) else idle + 1
+        if value < least:
+            best, least = here, value
+        if idle == 2:
+            break
+    return least
 
 
-def _start(book: _Pairs, lowest: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _start(book: _Pairs, lowest: FloatArray) -> _Prices:
     """What each would pay for one more kWh if all got the same of all there is."""
     share = np.clip(book.room.sum() / max(len(book.weight), 1), book.least, book.most)
     price = np.minimum(book.weight / (share - book.least + book.knee), book.highest_cap)
-    return price, np.maximum(
-        lowest, 0.9 * float(price.min(initial=math.inf)) if len(price) else 0.0
+    cheapest = float(price.min()) if len(price) else 0.0
+    cap = max(book.lowest_cap, float(price.max(initial=0.0)))
+    return _Prices(price, np.maximum(lowest, 0.9 * cheapest), cap)
+
+
+def _descend(
+    optimize: Any, book: _Pairs, lowest: FloatArray, start: _Prices, *, tie_all: bool
+) -> _Prices:
+    """One run of L-BFGS-B, in unknowns scaled by the root of their curvature.
+
+    Where the grid's price is free, buyers are counted from it, `tied`: all, or those near it. The
+    others are left free, and should one pass it, it is raised to that one's price.
+    """
+    n, moves = len(book.weight), book.lowest_cap < book.highest_cap
+    tied = (tie_all | (start.buyers > start.cap / 2)) & moves
+    stiff = book.weight / book.level(start.buyers) ** 2 + (book.factors**2) @ book.slope
+    reached = np.maximum((book.factors > 0).sum(0), 1)
+    by_cap = [stiff[tied].sum() + SMALLEST] if moves else []
+    scale = np.sqrt(np.concatenate([stiff, reached * book.slope, by_cap]))
+
+    def prices(point: FloatArray) -> _Prices:
+        each = point / scale
+        cap = float(each[-1]) if moves else book.highest_cap
+        buyers = np.where(tied, cap - each[:n], each[:n]) if moves else each[:n]
+        return _Prices(buyers, each[n : n + len(lowest)], cap)
+
+    def dual(point: FloatArray) -> tuple[float, FloatArray]:
+        at = prices(point)
+        total, by_price, by_reserve = book.value(at.buyers, at.sellers)
+        slopes = [np.where(tied, -by_price, by_price), by_reserve]
+        if moves:
+            total += (at.cap - book.lowest_cap) * book.import_room
+            slopes.append(np.array([by_price[tied].sum() + book.import_room]))
+        return total, np.concatenate(slopes) / scale
+
+    first = [np.where(tied, start.cap - start.buyers, start.buyers) if moves else start.buyers]
+    low = [np.where(tied, 0.0, -np.inf), lowest]
+    high = [np.where(tied, np.inf, book.highest_cap), np.full(len(lowest), np.inf)]
+    first.append(start.sellers)
+    if moves:
+        for part, value in zip(
+            (first, low, high), (start.cap, book.lowest_cap, book.highest_cap), strict=True
+        ):
+            part.append(np.array([value]))
+    found = optimize.minimize(
+        dual,
+        np.concatenate(first) * scale,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.column_stack([np.concatenate(low) * scale, np.concatenate(high) * scale]),
+        options={"maxiter": 5000, "maxfun": 10_000, "ftol": 0.0, "gtol": 1e-12, "maxcor": 40},
     )
-
-
-def _least(
-    optimize: Any,
-    dual: Callable[[FloatArray], tuple[float, FloatArray]],
-    start: FloatArray,
-    bounds: list[tuple[float | None, float | None]],
-    scale: FloatArray,
-) -> float:
-    """By L-BFGS-B in unknowns scaled by the root of their curvature, until it gains no more."""
-
-    def scaled(point: FloatArray) -> tuple[float, FloatArray]:
-        value, slopes = dual(point / scale)
-        return value, slopes / scale
-
-    limits = [
-        (None if low is None else low * each, None if high is None else high * each)
-        for (low, high), each in zip(bounds, scale, strict=True)
-    ]
-    point, least = start * scale, math.inf
-    options = {"maxiter": 5000, "maxfun": 10_000, "ftol": 0.0, "gtol": 1e-12, "maxcor": 40}
-    for _ in range(RESTARTS):
-        found = optimize.minimize(
-            scaled, point, jac=True, method="L-BFGS-B", bounds=limits, options=options
-        )
-        point, gained = found.x, least - float(found.fun)
-        least = min(least, float(found.fun))
-        if not gained > 1e-12 * abs(least):
-            break
-    return least
+    end = prices(found.x)
+    if moves:
+        end.cap = max(end.cap, float(end.buyers.max(initial=0.0)))
+    return end
 
 
 def _least_one_price(optimize: Any, market: OnePriceMarket) -> float:

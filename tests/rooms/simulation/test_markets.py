@@ -13,6 +13,7 @@ from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket, che
 ONCE_WRONG = {
     25_141: "buyers just outside the market were taken for rounding",
     49_549: "a buyer whom only sellers without energy reach crept towards them",
+    135_059: "slow progress, where nobody can take anything, was taken for none",
     38_124: "sellers fill the grid's room exactly, and no curve moves in between",
 }
 
