@@ -29,6 +29,12 @@ EnergyWh = Annotated[int, Meta(ge=0, le=MAX_ENERGY_WH)]
 PowerW = Annotated[int, Meta(ge=0, le=MAX_POWER_W)]
 PriceUcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
 PricePcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH * PCOIN_PER_UCOIN)]
+PriceDifferencePcoinPerKwh = Annotated[
+    int,
+    Meta(
+        ge=-MAX_PRICE_UCOIN_PER_KWH * PCOIN_PER_UCOIN, le=MAX_PRICE_UCOIN_PER_KWH * PCOIN_PER_UCOIN
+    ),
+]
 SlopeUcoinPerKwh2 = Annotated[int, Meta(ge=0, le=MAX_PRICE_UCOIN_PER_KWH)]
 Ucoin = Annotated[int, Meta(ge=0, le=MAX_UCOIN)]
 TimeS = Annotated[int, Meta(ge=0, le=MAX_TIME_S)]
@@ -39,6 +45,7 @@ Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,47}\Z")]
+NameOrNone = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9._-]{0,47})?\Z")]
 ChainId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,47}\Z")]
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from book import Book
-from proposing import proposal
+from proposing import limit, proposal
 from small_hub import (
     CLEAR_LEAD_S,
     FIRST_SLOT_S,
@@ -17,8 +17,9 @@ from small_hub import (
 
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest
-from peerwatt.records.market import Mechanism
+from peerwatt.records.market import Mechanism, prices_hash
 from peerwatt.records.receipts import Reason
+from peerwatt.units import PCOIN_PER_UCOIN
 
 CLEAR_BY_S = FIRST_SLOT_S - CLEAR_LEAD_S
 HONEST = {"ann": 190_000, "bob": 170_000}
@@ -42,7 +43,7 @@ def _no(
     field: str,
     *,
     by: str = "operator",
-    at: dict[str, int] = HONEST,
+    at: dict[str, int] | int = HONEST,
     note: str = "",
     **fields: Any,
 ) -> None:
@@ -132,4 +133,40 @@ def slopes(book: Book) -> None:
     book.refused(hub, tx.PlaceSellOrder, "bob", Reason.OUT_OF_RANGE, slope, port="p2", **{slope: 0})
 
 
-CASES = (accepted, in_parts, who_and_when, lies, slopes)
+def limited(mechanism: Mechanism, **feeders: tuple[int, int]) -> SmallHub:
+    """The gate has fallen over Ann's and Bob's orders, hers behind east and his behind west."""
+    hub = limit(SmallHub().site().drivers("ann", "bob"), **feeders).open(mechanism=mechanism)
+    hub.buy("ann")
+    hub.sell("bob")
+    hub.block(at=FIRST_SLOT_S - GATE_LEAD_S)
+    return hub
+
+
+def one_price(book: Book) -> None:
+    """East carries 1 kWh, at which Ann's marginal value is 300,000 and Bob's cost 180,000."""
+    hub = limited(Mechanism.WELFARE_PROPOSED, east=(4_000, 0))
+    no = partial(_no, book, hub)
+    at: dict[str, Any] = {"at": 180_000, "feeders": (120_000,)}
+    of_east = prices_hash((), (120_000 * PCOIN_PER_UCOIN,))
+    note = "no price of the bus"
+    no(Reason.INCOMPLETE, "prices", note=note, prices=(), prices_hash=of_east, **at)
+    no(Reason.INCOMPLETE, "feeder_prices", note="none of the feeder", at=180_000)
+    more = (120_000, 0)
+    no(Reason.INCOMPLETE, "feeder_prices", note="too many", at=180_000, feeders=more)
+    no(Reason.AGAINST_BID, "prices[0]", at=500_001, feeders=(-1,))
+    no(Reason.AGAINST_BID, "feeder_prices[0]", at=180_000, feeders=(320_001,))
+    no(Reason.BEYOND_LIMIT, "feeder_prices[0]", at=180_000, feeders=(110_000,))
+    no(Reason.NOT_OPTIMAL, "prices", note="less than east carries", at=180_000, feeders=(130_000,))
+    yes = proposal(hub, **at)
+    book.accepted_bytes(hub, tx.ProposeClearing, yes, "one price a feeder")
+    note = "a feeder's limit is kept, and its rent goes to the pot"
+    book.block(hub, note, at=CLEAR_BY_S, events=["cleared"])
+
+
+def withheld_behind_feeders(book: Book) -> None:
+    hub = limited(Mechanism.WELFARE_PROPOSED, east=(4_000, 0))
+    note = "nobody proposes: the grid alone, within the feeder's limit"
+    book.block(hub, note, at=CLEAR_BY_S, events=["cleared"])
+
+
+CASES = (accepted, in_parts, who_and_when, lies, slopes, one_price, withheld_behind_feeders)

@@ -20,9 +20,9 @@ from small_hub import (
     times,
 )
 
-from peerwatt.contracts.sites import MAX_AHEAD_S
+from peerwatt.contracts.sites import MAX_AHEAD_S, MAX_FEEDERS
 from peerwatt.records import transactions as tx
-from peerwatt.records.market import SlotLimit
+from peerwatt.records.market import FeederLimit, Mechanism, SlotLimit
 from peerwatt.records.members import Member, Role
 from peerwatt.records.receipts import Reason
 
@@ -55,6 +55,9 @@ def register_sites(book: Book) -> None:
     no("operator", "grid", Reason.ALREADY_EXISTS, "site", site="garage")
     no("operator", "grid", Reason.ALREADY_EXISTS, "main_meter", main_meter=public("meter/"))
     no("operator", "grid", Reason.MALFORMED, "slot_s", slot_s=59)
+    names = tuple(f"f{number:02}" for number in range(MAX_FEEDERS + 1))
+    no("operator", "grid", Reason.TOO_MANY, "feeders", feeders=names)
+    no("operator", "grid", Reason.OUT_OF_ORDER, "feeders", feeders=("west", "east"))
 
 
 def register_ports(book: Book) -> None:
@@ -69,6 +72,9 @@ def register_ports(book: Book) -> None:
     no("operator", Reason.ALREADY_EXISTS, "meter", note="a port's", **port)
     port["meter"] = public("meter/")
     no("operator", Reason.ALREADY_EXISTS, "meter", note="the main meter", **port)
+    port["meter"] = public("meter/p10")
+    no("operator", Reason.UNKNOWN_FEEDER, "feeder", feeder="north", **port)
+    book.accepted(hub, tx.RegisterPort, "operator", note="behind a feeder", feeder="east", **port)
 
 
 def plugs(book: Book) -> None:
@@ -142,6 +148,17 @@ def limits(book: Book) -> None:
     no(Reason.TOO_LATE, "the round is open", moved(2 * SLOT_S))
     no(Reason.OVER_LIMIT, "import", replace(LIMIT, import_limit_w=40_001))
     no(Reason.OVER_LIMIT, "export", replace(LIMIT, export_limit_w=20_001))
+    east, north = (
+        FeederLimit(feeder=name, import_limit_w=4_000, export_limit_w=0)
+        for name in ("east", "north")
+    )
+    no(Reason.UNKNOWN_FEEDER, "a feeder of another site", replace(LIMIT, feeders=(north,)))
+    no(Reason.OUT_OF_ORDER, "a feeder twice", replace(LIMIT, feeders=(east, east)))
+    feeders = (replace(LIMIT, feeders=(east,)),)
+    book.accepted(hub, tx.PublishLimits, "grid", note="with a feeder's", limits=feeders)
+    book.refused(hub, tx.OpenRound, "operator", Reason.FEEDERS_LIMITED, "mechanism", **times(0))
+    proposed = times(0) | {"mechanism": Mechanism.WELFARE_PROPOSED}
+    book.accepted(hub, tx.OpenRound, "operator", note="with a feeder's limit", **proposed)
 
 
 def moved(seconds: int) -> SlotLimit:

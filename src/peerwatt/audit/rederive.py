@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from peerwatt.contracts.auction import Book
 from peerwatt.contracts.clearing import (
+    PRICE_BYTES,
     Cleared,
     award,
     book_of,
     clear_book,
-    clear_pairs,
+    clear_proposed,
     grid_alone,
+    proposed_prices,
+    sealed_prices,
 )
 from peerwatt.contracts.pairs import Flaw
 from peerwatt.contracts.settlement import settle
@@ -25,7 +28,6 @@ from peerwatt.records.market import (
     Award,
     BuyOrder,
     Clearing,
-    Mechanism,
     Order,
     Round,
     SellOrder,
@@ -34,8 +36,6 @@ from peerwatt.records.market import (
 from peerwatt.records.merkle import sealed_root
 from peerwatt.records.readings import SignedReading
 from peerwatt.simulation.tables import cleared_by, mechanism_name
-
-PRICE_BYTES = 8
 
 
 class Certified(NamedTuple):
@@ -98,7 +98,7 @@ def _cleared(chain: Replica, key: bytes, each: Round, clearing: Clearing) -> Cle
     book = book_of(each, orders)
     if clearing.sellers_dropped:
         return grid_alone(book)
-    if each.mechanism != Mechanism.WELFARE_PAIRS:
+    if not each.mechanism.proposed:
         return clear_book(book)
     return _proved(chain, key, each, book, orders)
 
@@ -108,16 +108,23 @@ def _proved(
 ) -> Cleared | str:
     """The clearing that the sealed prices prove, if they are the ones that were proposed."""
     entries = chain.sealed("prices", key)
-    prices = [int.from_bytes(data, "big") for _, data in entries]
-    listed = [order_id for order_id, _ in entries] == [order.order_id for order in orders]
-    whole = all(len(data) == PRICE_BYTES for _, data in entries)
+    feeder_prices = () if each.clearing is None else each.clearing.feeder_prices
     if each.proposed is None:
         return "nobody proposed any"
-    if not listed or not whole or prices_hash(prices) != each.proposed.prices_hash:
+    listed = [order_id for order_id, _ in entries] == [order.order_id for order in orders]
+    whole = all(len(data) == PRICE_BYTES for _, data in entries)
+    if not entries or not listed or not whole or len(feeder_prices) != len(book.feeders):
+        return "are not those that were proposed"
+    prices = proposed_prices(book, orders, entries, feeder_prices)
+    if (
+        min(prices) < 0
+        or prices_hash(prices, feeder_prices) != each.proposed.prices_hash
+        or sealed_prices(book, orders, prices, feeder_prices) != list(entries)
+    ):
         return "are not those that were proposed"
     if sealed_root(entries) != each.prices_root:
         return "are not those that were sealed"
-    found = clear_pairs(book, orders, prices)
+    found = clear_proposed(book, orders, prices, feeder_prices)
     if isinstance(found, Flaw):
         return f"prove nothing ({found.reason.name})"
     return found

@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from peerwatt.records.market import BuyOrder, Mechanism, Prices, SellOrder
+from peerwatt.records.market import BuyOrder, FeederRoom, Mechanism, Prices, SellOrder
 from peerwatt.units import WH_PER_KWH
 
 STEPS = 10
 
 
 class Book(NamedTuple):
-    """A frozen book: orders ascending by id, the slot's prices and the connection's limits."""
+    """A frozen book: orders ascending by id, the slot's prices, and the limits of the connection
+    and of the feeders that have some."""
 
     mechanism: Mechanism
     buys: Sequence[BuyOrder]
@@ -29,6 +30,7 @@ class Book(NamedTuple):
     prices: Prices
     import_limit_wh: int
     export_limit_wh: int
+    feeders: tuple[FeederRoom, ...] = ()
 
 
 class Outcome(NamedTuple):

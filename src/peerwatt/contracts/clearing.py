@@ -13,9 +13,13 @@ from msgspec.structs import replace
 from peerwatt.contracts.accounts import account_of, hold, release
 from peerwatt.contracts.auction import Book, Outcome, clear
 from peerwatt.contracts.certificates import one_price_gap_ucoin
-from peerwatt.contracts.pairs import Flaw, certify, split_prices
+from peerwatt.contracts.feeders import buyers_alone, find
+from peerwatt.contracts.own_prices import certify as certify_own_prices
+from peerwatt.contracts.own_prices import own_prices
+from peerwatt.contracts.pairs import Flaw, PairsOutcome, split_prices
+from peerwatt.contracts.pairs import certify as certify_pairs
 from peerwatt.contracts.sites import site_of
-from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, InvariantError, State
+from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, InvariantError, PriceList, State
 from peerwatt.records.codec import encode
 from peerwatt.records.market import (
     NO_HASH,
@@ -30,6 +34,8 @@ from peerwatt.records.market import (
     Side,
 )
 from peerwatt.units import WH_PER_KWH, cost_ceil_ucoin
+
+PRICE_BYTES = 8
 
 
 class Pricing(NamedTuple):
@@ -49,6 +55,7 @@ class Cleared(NamedTuple):
     pricing: Pricing
     gap_ucoin: int
     traded_ucoin: int
+    feeder_prices: tuple[int, ...] = ()
 
 
 def clear_book(book: Book) -> Cleared:
@@ -60,20 +67,36 @@ def clear_book(book: Book) -> Cleared:
 
 
 def grid_alone(book: Book) -> Cleared:
-    """Buyers against the grid, at retail, minima first: what is left where nobody's energy can be
-    sold."""
-    prices = replace(book.prices, price_rule=PriceRule.MIDPOINT)
-    alone = book._replace(mechanism=Mechanism.WELFARE, sells=[], prices=prices, export_limit_wh=0)
-    return clear_book(alone)
+    """Buyers against the grid, at retail, minima first, within the feeders' limits: what is left
+    where nobody's energy can be sold."""
+    return clear_book(buyers_alone(book))
 
 
-def clear_pairs(
-    book: Book, orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int]
+def price_count(market_round: Round) -> int:
+    """How many prices a proposed clearing of the round has, its feeders' not counted."""
+    return market_round.order_count if market_round.mechanism == Mechanism.WELFARE_PAIRS else 1
+
+
+def clear_proposed(
+    book: Book,
+    orders: Sequence[BuyOrder | SellOrder],
+    prices: Sequence[int],
+    feeder_prices: Sequence[int],
 ) -> Cleared | Flaw:
-    """The clearing that these prices, one per order, prove; or what is wrong with them."""
-    found = certify(book, split_prices(orders, prices))
+    """The clearing that proposed prices prove, `price_count` of them and one for each limited
+    feeder; or what is wrong with them."""
+    if book.mechanism == Mechanism.WELFARE_PAIRS:
+        found = certify_pairs(book, split_prices(orders, prices))
+    else:
+        found = certify_own_prices(book, prices[0], feeder_prices)
     if isinstance(found, Flaw):
         return found
+    return _proved(book, found, tuple(feeder_prices))
+
+
+def _proved(book: Book, found: PairsOutcome, feeder_prices: tuple[int, ...]) -> Cleared:
+    """A proved clearing with its prices. One price for all allows the midpoint rule, as long as
+    what it has buyers pay is no more than that price; where a feeder is full, there is none."""
     outcome = Outcome(
         price_ucoin_per_kwh=found.grid_price,
         bought_wh=found.bought_wh,
@@ -83,18 +106,22 @@ def clear_pairs(
     )
     paying = [p for p, e in zip(found.buyer_prices, found.bought_wh, strict=True) if e]
     pricing = Pricing(found.buyer_prices, found.seller_prices, max(paying, default=0))
-    return Cleared(book, outcome, pricing, found.gap_ucoin, found.traded_ucoin)
+    if book.mechanism == Mechanism.WELFARE_PROPOSED and not any(feeder_prices):
+        ruled = price(book, outcome)
+        if ruled.buyer_price <= outcome.price_ucoin_per_kwh:
+            pricing = ruled
+    return Cleared(book, outcome, pricing, found.gap_ucoin, found.traded_ucoin, feeder_prices)
 
 
 def clear_round(
-    state: State, round_id: bytes, market_round: Round, prices: Sequence[int] = ()
+    state: State, round_id: bytes, market_round: Round, won: PriceList | None = None
 ) -> Round:
     """Clear a frozen book: by the prices of the proposal that won, or by the ledger alone; awards
     are written and sealed, orders are gone."""
     orders = [order for _, order in state.items(ORDERS, round_id)]
     book = book_of(market_round, orders)
     supplier = site_of(state, market_round.site).supplier
-    cleared = _cleared(market_round, book, orders, prices)
+    cleared = _cleared(market_round, book, orders, won)
     supplier_held = _surplus_cost(cleared.outcome, market_round.prices)
     backed = supplier_held <= account_of(state, supplier).free_ucoin
     if not backed:
@@ -102,11 +129,8 @@ def clear_round(
     dropped = cleared.book is not book
     proposed = None if dropped else market_round.proposed
     prices_root = NO_HASH
-    if proposed is not None:
-        listed = [
-            (order.order_id, price.to_bytes(8, "big"))
-            for order, price in zip(orders, prices, strict=True)
-        ]
+    if proposed is not None and won is not None:
+        listed = sealed_prices(book, orders, won.prices, won.feeder_prices)
         prices_root = state.seal("prices", round_id, listed)
     hold(state, supplier, supplier_held)
     awards = award(cleared.book, cleared.outcome, cleared.pricing)
@@ -129,18 +153,22 @@ def clear_round(
             proposer=b"" if proposed is None else proposed.proposer,
             gap_ucoin=cleared.gap_ucoin,
             traded_ucoin=cleared.traded_ucoin,
+            feeder_prices=cleared.feeder_prices,
         ),
     )
 
 
 def _cleared(
-    market_round: Round, book: Book, orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int]
+    market_round: Round,
+    book: Book,
+    orders: Sequence[BuyOrder | SellOrder],
+    won: PriceList | None,
 ) -> Cleared:
-    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+    if not market_round.mechanism.proposed:
         return clear_book(book)
-    if market_round.proposed is None:
+    if won is None:
         return grid_alone(book)
-    found = clear_pairs(book, orders, prices)
+    found = clear_proposed(book, orders, won.prices, won.feeder_prices)
     if isinstance(found, Flaw):
         raise InvariantError(f"a proved clearing proves nothing any more: {found.reason.name}")
     return found
@@ -155,7 +183,37 @@ def book_of(market_round: Round, orders: Sequence[BuyOrder | SellOrder]) -> Book
         prices=market_round.prices,
         import_limit_wh=market_round.import_limit_wh,
         export_limit_wh=market_round.export_limit_wh,
+        feeders=market_round.feeders,
     )
+
+
+def sealed_prices(
+    book: Book,
+    orders: Sequence[BuyOrder | SellOrder],
+    prices: Sequence[int],
+    feeder_prices: Sequence[int],
+) -> list[tuple[bytes, bytes]]:
+    """The own price of each order in a proposal that won, by id, for the round's sealed tree."""
+    if book.mechanism == Mechanism.WELFARE_PROPOSED:
+        own = own_prices(prices[0], feeder_prices)
+        prices = [own[place] for place in find(book, orders)]
+    return [
+        (order.order_id, price.to_bytes(PRICE_BYTES, "big"))
+        for order, price in zip(orders, prices, strict=True)
+    ]
+
+
+def proposed_prices(
+    book: Book,
+    orders: Sequence[BuyOrder | SellOrder],
+    sealed: Sequence[tuple[bytes, bytes]],
+    feeder_prices: Sequence[int],
+) -> list[int]:
+    """The prices of the proposal whose own prices were sealed so, if any were."""
+    prices = [int.from_bytes(data, "big") for _, data in sealed]
+    if book.mechanism == Mechanism.WELFARE_PROPOSED:
+        return [prices[0] - [*feeder_prices, 0][find(book, orders[:1])[0]]]
+    return prices
 
 
 def _surplus_cost(outcome: Outcome, prices: Prices) -> int:

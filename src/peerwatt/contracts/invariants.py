@@ -10,14 +10,16 @@ from peerwatt.contracts.state import (
     DISPUTES,
     ORDERS,
     PORT_ORDERS,
+    PORTS,
     READINGS,
     ROUNDS,
     SITES,
     Readable,
     chain_of,
     must,
+    port_key,
 )
-from peerwatt.records.market import RoundStatus
+from peerwatt.records.market import Round, RoundStatus, Side
 
 
 def broken_invariants(state: Readable) -> list[str]:
@@ -81,6 +83,10 @@ def _energy(state: Readable) -> list[str]:
                 broken.append(f"round {name}: awarded import is over the limit")
             if clearing.export_wh > each.export_limit_wh:
                 broken.append(f"round {name}: awarded export is over the limit")
+            broken += [
+                f"round {name}: the awards behind feeder {feeder} are over its limit"
+                for feeder in _overloaded(state, round_id, each)
+            ]
         if totals is not None:
             if totals.bought_wh + totals.export_wh != totals.sold_wh + totals.import_wh:
                 broken.append(f"round {name}: settled energy does not balance")
@@ -90,6 +96,22 @@ def _energy(state: Readable) -> list[str]:
             if money_in != parts + fees + totals.pot_ucoin:
                 broken.append(f"round {name}: settled money does not balance")
     return broken
+
+
+def _overloaded(state: Readable, round_id: bytes, market_round: Round) -> list[str]:
+    """The feeders whose limits the awards of a round, as long as they stand, do not keep."""
+    if not market_round.feeders:
+        return []
+    net_wh = {room.feeder: 0 for room in market_round.feeders}
+    for _, award in state.items(AWARDS, round_id):
+        feeder = must(state.get(PORTS, port_key(market_round.site, award.port))).feeder
+        if feeder in net_wh:
+            net_wh[feeder] += award.energy_wh if award.side == Side.BUY else -award.energy_wh
+    return [
+        room.feeder
+        for room in market_round.feeders
+        if not -room.export_limit_wh <= net_wh[room.feeder] <= room.import_limit_wh
+    ]
 
 
 def _books(state: Readable) -> list[str]:

@@ -69,6 +69,7 @@ def place_buy_order(
         price_high_ucoin_per_kwh=message.price_high_ucoin_per_kwh,
         price_low_ucoin_per_kwh=message.price_low_ucoin_per_kwh,
         held_ucoin=held_ucoin,
+        feeder=port.feeder,
     )
     _add(state, message.round_id, market_round, order)
     return None
@@ -102,6 +103,7 @@ def place_sell_order(
         ask_ucoin_per_kwh=message.ask_ucoin_per_kwh,
         slope_ucoin_per_kwh2=message.slope_ucoin_per_kwh2,
         held_ucoin=held_ucoin,
+        feeder=port.feeder,
     )
     _add(state, message.round_id, market_round, order)
     return None

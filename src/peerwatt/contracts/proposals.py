@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from peerwatt.contracts.accounts import account_of
-from peerwatt.contracts.clearing import book_of, clear_pairs
+from peerwatt.contracts.clearing import book_of, clear_proposed, price_count
 from peerwatt.contracts.life import moved
 from peerwatt.contracts.pairs import Flaw
 from peerwatt.contracts.state import MEMBERS, ORDERS, PRICES, ROUNDS, PriceList, Refusal, State
@@ -40,7 +40,7 @@ def propose_clearing(
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
     if state.get(MEMBERS, message.signer) is None:
         return Refusal(Reason.NOT_PERMITTED, "signer")
-    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+    if not market_round.mechanism.proposed:
         return Refusal(Reason.OUT_OF_RANGE, "round_id")
     if market_round.status > RoundStatus.PROPOSED:
         return Refusal(Reason.TOO_LATE, "round_id")
@@ -88,13 +88,17 @@ def _with_part(state: State, market_round: Round, message: ProposeClearing) -> P
     if message.prices_hash != known.prices_hash:
         return Refusal(Reason.OUT_OF_ORDER, "prices_hash")
     prices = (*known.prices, *message.prices)
-    if len(prices) > market_round.order_count:
+    feeder_prices = (*known.feeder_prices, *message.feeder_prices)
+    if len(prices) > price_count(market_round):
         return Refusal(Reason.INCOMPLETE, "prices", fine_ucoin)
+    if len(feeder_prices) > len(market_round.feeders):
+        return Refusal(Reason.INCOMPLETE, "feeder_prices", fine_ucoin)
     return PriceList(
         prices_hash=message.prices_hash,
         parts=message.parts,
         next_part=message.part + 1,
         prices=prices,
+        feeder_prices=feeder_prices,
     )
 
 
@@ -102,23 +106,33 @@ def _prove(
     state: State, market_round: Round, message: ProposeClearing, listed: PriceList
 ) -> ProposedClearing | Refusal:
     fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
-    if prices_hash(listed.prices) != listed.prices_hash:
+    if prices_hash(listed.prices, listed.feeder_prices) != listed.prices_hash:
         return Refusal(Reason.INCOMPLETE, "prices_hash", fine_ucoin)
     orders = [order for _, order in state.items(ORDERS, message.round_id)]
-    if len(listed.prices) != len(orders):
+    if len(listed.prices) != price_count(market_round):
         return Refusal(Reason.INCOMPLETE, "prices", fine_ucoin)
-    found = clear_pairs(book_of(market_round, orders), orders, listed.prices)
+    if len(listed.feeder_prices) != len(market_round.feeders):
+        return Refusal(Reason.INCOMPLETE, "feeder_prices", fine_ucoin)
+    book = book_of(market_round, orders)
+    found = clear_proposed(book, orders, listed.prices, listed.feeder_prices)
     if isinstance(found, Flaw):
-        return Refusal(found.reason, _field(orders, found), fine_ucoin)
+        return Refusal(found.reason, _field(market_round, orders, found), fine_ucoin)
     return ProposedClearing(
         proposer=message.signer, prices_hash=listed.prices_hash, gap_ucoin=found.gap_ucoin
     )
 
 
-def _field(orders: Sequence[Order], flaw: Flaw) -> str:
-    """The price to blame, in the order in which prices are listed; a flaw counts buyers first."""
+def _field(market_round: Round, orders: Sequence[Order], flaw: Flaw) -> str:
+    """The price to blame, in the order in which prices are listed. A flaw of pairs counts buyers,
+    then sellers, then feeders; one of a price for all feeders, then that price."""
     if flaw.at is None:
         return "prices"
+    pairs = market_round.mechanism == Mechanism.WELFARE_PAIRS
+    feeder = flaw.at - len(orders) if pairs else flaw.at
+    if 0 <= feeder < len(market_round.feeders):
+        return f"feeder_prices[{feeder}]"
+    if not pairs:
+        return "prices[0]"
     sells = [isinstance(order, SellOrder) for order in orders]
     return f"prices[{sorted(range(len(orders)), key=lambda at: (sells[at], at))[flaw.at]}]"
 
@@ -130,12 +144,12 @@ def _better(known: ProposedClearing | None, new: ProposedClearing) -> ProposedCl
     return new if rank else known
 
 
-def winning_prices(state: State, round_id: bytes, market_round: Round) -> tuple[int, ...]:
+def winning_proposal(state: State, round_id: bytes, market_round: Round) -> PriceList | None:
     """The prices of the best proposal, if there is one; all lists of the round are gone."""
     winner = market_round.proposed
-    prices: tuple[int, ...] = ()
+    won: PriceList | None = None
     for proposer, listed in state.items(PRICES, round_id):
         if winner is not None and proposer == winner.proposer:
-            prices = listed.prices
+            won = listed
         state.delete(PRICES, proposer, round_id)
-    return prices
+    return won

@@ -15,7 +15,7 @@ from peerwatt.contracts.disputes import window_end_s
 from peerwatt.contracts.life import FINAL, moved
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.payouts import settle_round
-from peerwatt.contracts.proposals import winning_prices
+from peerwatt.contracts.proposals import winning_proposal
 from peerwatt.contracts.sites import MAX_AHEAD_S, prices_at
 from peerwatt.contracts.state import (
     AGENDA,
@@ -33,7 +33,16 @@ from peerwatt.contracts.state import (
     must,
 )
 from peerwatt.records.codec import encode
-from peerwatt.records.market import NO_HASH, Mechanism, Round, RoundStatus, Tariff, round_key
+from peerwatt.records.market import (
+    NO_HASH,
+    FeederRoom,
+    Mechanism,
+    Round,
+    RoundStatus,
+    SlotLimit,
+    Tariff,
+    round_key,
+)
 from peerwatt.records.members import Role, Site
 from peerwatt.records.receipts import BlockContext, Event, Reason
 from peerwatt.records.transactions import OpenRound
@@ -59,8 +68,10 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     prices = prices_at(tariff, message.slot_start_s, message.slot_end_s)
     if prices is None:
         return Refusal(Reason.OUT_OF_RANGE, "tariff")
-    # --- checked; from here on only writes ---
     limit = state.get(LIMITS, round_id)
+    if limit is not None and limit.feeders and message.mechanism != Mechanism.WELFARE_PROPOSED:
+        return Refusal(Reason.FEEDERS_LIMITED, "mechanism")
+    # --- checked; from here on only writes ---
     if limit is not None:
         state.delete(LIMITS, round_id)
     import_w = site.import_limit_w if limit is None else limit.import_limit_w
@@ -91,10 +102,23 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
         proposed=None,
         clearing=None,
         totals=None,
+        feeders=() if limit is None else _rooms(limit, duration_s),
     )
     state.put(ROUNDS, round_id, market_round)
     _schedule(state, round_id, message.gate_s)
     return None
+
+
+def _rooms(limit: SlotLimit, duration_s: int) -> tuple[FeederRoom, ...]:
+    """What the limited feeders may carry in a slot, in Wh."""
+    return tuple(
+        FeederRoom(
+            feeder=each.feeder,
+            import_limit_wh=energy_floor_wh(each.import_limit_w, duration_s),
+            export_limit_wh=energy_floor_wh(each.export_limit_w, duration_s),
+        )
+        for each in limit.feeders
+    )
 
 
 def _applies(state: State, tariff: Tariff, site: Site) -> bool:
@@ -203,14 +227,14 @@ def _close(state: State, round_id: bytes, market_round: Round) -> Round:
     if not orders:
         void = moved(closed, RoundStatus.VOID)
         return replace(void, void_reason=int(Reason.NO_ORDERS))
-    if market_round.mechanism == Mechanism.WELFARE_PAIRS:
+    if market_round.mechanism.proposed:
         return closed
     return _clear(state, round_id, closed)
 
 
 def _clear(state: State, round_id: bytes, market_round: Round) -> Round:
-    prices = winning_prices(state, round_id, market_round)
-    cleared = clear_round(state, round_id, market_round, prices)
+    won = winning_proposal(state, round_id, market_round)
+    cleared = clear_round(state, round_id, market_round, won)
     return moved(cleared, RoundStatus.CLEARED)
 
 

@@ -5,6 +5,7 @@ Knows state and records.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from msgspec.structs import replace
@@ -36,6 +37,7 @@ from peerwatt.records.transactions import (
 )
 
 MAX_LISTED = 1_000
+MAX_FEEDERS = 32
 # Nothing is fixed, and no coin held, for later than this.
 MAX_AHEAD_S = 31 * 86_400
 
@@ -56,6 +58,10 @@ def register_site(
         return Refusal(Reason.ALREADY_EXISTS, "site")
     if state.get(METERS, message.main_meter) is not None:
         return Refusal(Reason.ALREADY_EXISTS, "main_meter")
+    if len(message.feeders) > MAX_FEEDERS:
+        return Refusal(Reason.TOO_MANY, "feeders")
+    if _unordered(message.feeders):
+        return Refusal(Reason.OUT_OF_ORDER, "feeders")
     # --- checked; from here on only writes ---
     site = Site(
         operator=message.signer,
@@ -65,6 +71,7 @@ def register_site(
         import_limit_w=message.import_limit_w,
         export_limit_w=message.export_limit_w,
         slot_s=message.slot_s,
+        feeders=message.feeders,
     )
     state.put(SITES, message.site.encode(), site)
     state.put(METERS, message.main_meter, Meter(site=message.site, port=""))
@@ -81,11 +88,14 @@ def register_port(state: State, context: BlockContext, message: RegisterPort) ->
         return Refusal(Reason.ALREADY_EXISTS, "port")
     if state.get(METERS, message.meter) is not None:
         return Refusal(Reason.ALREADY_EXISTS, "meter")
+    if message.feeder and message.feeder not in site_of(state, message.site).feeders:
+        return Refusal(Reason.UNKNOWN_FEEDER, "feeder")
     # --- checked; from here on only writes ---
     port = Port(
         meter=message.meter,
         charge_limit_w=message.charge_limit_w,
         discharge_limit_w=message.discharge_limit_w,
+        feeder=message.feeder,
     )
     state.put(PORTS, key, port)
     state.put(METERS, message.meter, Meter(site=message.site, port=message.port))
@@ -213,7 +223,8 @@ def prices_at(tariff: Tariff, start_s: int, end_s: int) -> Prices | None:
 
 
 def publish_limits(state: State, context: BlockContext, message: PublishLimits) -> Refusal | None:
-    """The grid operator limits slots whose round is not yet open; a later limit replaces one."""
+    """The grid operator limits slots whose round is not yet open, the connection and the feeders
+    that it names; a later limit replaces one."""
     site = state.get(SITES, message.site.encode())
     if site is None:
         return Refusal(Reason.UNKNOWN_SITE, "site")
@@ -222,8 +233,7 @@ def publish_limits(state: State, context: BlockContext, message: PublishLimits) 
         return Refusal(Reason.NOT_PERMITTED, "signer")
     if not 1 <= len(message.limits) <= MAX_LISTED:
         return Refusal(Reason.TOO_MANY, "limits")
-    starts = [limit.slot_start_s for limit in message.limits]
-    if any(later <= earlier for earlier, later in pairwise(starts)):
+    if _unordered([limit.slot_start_s for limit in message.limits]):
         return Refusal(Reason.OUT_OF_ORDER, "limits")
     for limit in message.limits:
         refusal = _bad_limit(state, message.site, site, limit, context.market_time_s)
@@ -240,10 +250,20 @@ def _bad_limit(state: State, name: str, site: Site, limit: SlotLimit, now_s: int
         return Refusal(Reason.OUT_OF_RANGE, "limits")
     if limit.import_limit_w > site.import_limit_w or limit.export_limit_w > site.export_limit_w:
         return Refusal(Reason.OVER_LIMIT, "limits")
+    names = [each.feeder for each in limit.feeders]
+    if any(name not in site.feeders for name in names):
+        return Refusal(Reason.UNKNOWN_FEEDER, "limits")
+    if _unordered(names):
+        return Refusal(Reason.OUT_OF_ORDER, "limits")
     opened = state.get(ROUNDS, round_key(name, limit.slot_start_s)) is not None
     if opened or limit.slot_start_s <= now_s:
         return Refusal(Reason.TOO_LATE, "limits")
     return None
+
+
+def _unordered(keys: Sequence[int] | Sequence[str]) -> bool:
+    """Whether what must ascend does not; equal ones do not."""
+    return any(later <= earlier for earlier, later in pairwise(keys))  # type: ignore[operator]
 
 
 def site_of(state: State, site: str) -> Site:

@@ -24,7 +24,16 @@ from peerwatt.records.members import Account, Equivocation, Member, Meter, Port,
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
 from peerwatt.records.transactions import Change
-from peerwatt.units import ChainId, Count, Hash, Key, PricePcoinPerKwh, TimeS, Ucoin
+from peerwatt.units import (
+    ChainId,
+    Count,
+    Hash,
+    Key,
+    PriceDifferencePcoinPerKwh,
+    PricePcoinPerKwh,
+    TimeS,
+    Ucoin,
+)
 
 R = TypeVar("R")
 
@@ -89,6 +98,7 @@ class PriceList(Record):
     parts: Count
     next_part: Count
     prices: tuple[PricePcoinPerKwh, ...]
+    feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
 class Due(Record):

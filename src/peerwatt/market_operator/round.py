@@ -23,7 +23,7 @@ TOLERANCE = 1e-6
 def awaits_proposal(market_round: Round) -> bool:
     """Whether a round is frozen and some member has to propose its clearing."""
     waiting = market_round.status in (RoundStatus.CLOSED, RoundStatus.PROPOSED)
-    return waiting and market_round.mechanism == Mechanism.WELFARE_PAIRS
+    return waiting and market_round.mechanism.proposed
 
 
 def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:

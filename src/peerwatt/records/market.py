@@ -19,7 +19,9 @@ from peerwatt.units import (
     Hash,
     Key,
     Name,
+    NameOrNone,
     PowerW,
+    PriceDifferencePcoinPerKwh,
     PriceUcoinPerKwh,
     SlopeUcoinPerKwh2,
     TimeS,
@@ -31,11 +33,18 @@ NO_HASH = bytes(32)
 
 
 class Mechanism(IntEnum):
-    """How a round's book is cleared: the first two by the ledger itself, pairs by a proof."""
+    """How a round's book is cleared: the first two by the ledger itself, the others by prices that
+    prove it: of pairs one an order, of `WELFARE_PROPOSED` one a feeder."""
 
     WELFARE = 1
     UNIFORM = 2
     WELFARE_PAIRS = 3
+    WELFARE_PROPOSED = 4
+
+    @property
+    def proposed(self) -> bool:
+        """Whether members have to propose a clearing with its proof."""
+        return self in (Mechanism.WELFARE_PAIRS, Mechanism.WELFARE_PROPOSED)
 
 
 class PriceRule(IntEnum):
@@ -92,12 +101,30 @@ class Tariff(Record):
     failed_clearing_penalty_ucoin: Ucoin
 
 
+class FeederLimit(Record):
+    """What the grid operator lets the ports of a feeder draw and feed in together, net."""
+
+    feeder: Name
+    import_limit_w: PowerW
+    export_limit_w: PowerW
+
+
 class SlotLimit(Record):
-    """What the grid operator lets a site draw and feed in during the slot that starts then."""
+    """What the grid operator lets a site draw and feed in during the slot that starts then, and
+    of its feeders those that it limits, by name."""
 
     slot_start_s: TimeS
     import_limit_w: PowerW
     export_limit_w: PowerW
+    feeders: tuple[FeederLimit, ...] = ()
+
+
+class FeederRoom(Record):
+    """The net energy that a limited feeder may draw or feed in during a round's slot."""
+
+    feeder: Name
+    import_limit_wh: EnergyWh
+    export_limit_wh: EnergyWh
 
 
 class Prices(Record):
@@ -135,6 +162,7 @@ class BuyOrder(Record, tag=1):
     price_high_ucoin_per_kwh: PriceUcoinPerKwh
     price_low_ucoin_per_kwh: PriceUcoinPerKwh
     held_ucoin: Ucoin
+    feeder: NameOrNone = ""
 
 
 class SellOrder(Record, tag=2):
@@ -147,6 +175,7 @@ class SellOrder(Record, tag=2):
     ask_ucoin_per_kwh: PriceUcoinPerKwh
     slope_ucoin_per_kwh2: SlopeUcoinPerKwh2
     held_ucoin: Ucoin
+    feeder: NameOrNone = ""
 
 
 Order = BuyOrder | SellOrder
@@ -212,6 +241,8 @@ class Clearing(Record):
     proved a clearing in time, so buyers were cleared against the grid alone. `proposer` is empty
     where the ledger cleared the book itself. No other clearing of the same book has a welfare
     higher by more than `gap`; `traded` is what its energy is worth at the buyers' prices.
+    `feeder_prices` is by how much energy is dearer on each limited feeder, in pcoin/kWh, in the
+    round's order; below zero where the feeder is full of what it sends out.
     """
 
     price_ucoin_per_kwh: PriceUcoinPerKwh
@@ -225,6 +256,7 @@ class Clearing(Record):
     proposer: Annotated[bytes, Meta(max_length=32)]
     gap_ucoin: Ucoin
     traded_ucoin: Ucoin
+    feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
 class SettlementTotals(Record):
@@ -253,8 +285,8 @@ class Round(Record):
     """One market round of one site: its times, prices, limits, book, outcome and roots.
 
     `book_hash` runs over the book as it changes; `awaited_readings` is how many meters have yet
-    to report; the roots are of trees sorted by id, written when their step is done (32 zero
-    bytes before).
+    to report; `feeders` are those that are limited, by name; the roots are of trees sorted by id,
+    written when their step is done (32 zero bytes before).
     """
 
     site: Name
@@ -281,6 +313,7 @@ class Round(Record):
     proposed: ProposedClearing | None
     clearing: Clearing | None
     totals: SettlementTotals | None
+    feeders: tuple[FeederRoom, ...] = ()
 
 
 class Dispute(Record):
@@ -295,9 +328,12 @@ class Dispute(Record):
     credit_ucoin: Ucoin = 0
 
 
-def prices_hash(prices: Sequence[int]) -> bytes:
-    """The hash by which a proposed clearing's prices are known, whole or in parts."""
-    return digest(b"".join(price.to_bytes(8, "big") for price in prices))
+def prices_hash(prices: Sequence[int], feeder_prices: Sequence[int] = ()) -> bytes:
+    """The hash by which a proposed clearing's prices are known, whole or in parts; how many there
+    are of each kind follows from the round."""
+    listed = [price.to_bytes(8, "big") for price in prices]
+    listed += [price.to_bytes(8, "big", signed=True) for price in feeder_prices]
+    return digest(b"".join(listed))
 
 
 def round_key(site: str, slot_start_s: int) -> bytes:

@@ -18,6 +18,7 @@ from peerwatt.units import (
     Count,
     Key,
     Name,
+    NameOrNone,
     PowerW,
     SlotS,
     TimeS,
@@ -85,8 +86,8 @@ class Equivocation(Record):
 
 
 class Site(Record):
-    """A hub: who runs it, who supplies it, who limits it, its main meter, and how long its slots
-    are. Slots start at multiples of their length, so they never overlap."""
+    """A hub: who runs it, who supplies it, who limits it, its main meter, how long its slots are
+    and its feeders, by name. Slots start at multiples of their length, so they never overlap."""
 
     operator: Key
     supplier: Key
@@ -95,16 +96,18 @@ class Site(Record):
     import_limit_w: PowerW
     export_limit_w: PowerW
     slot_s: SlotS
+    feeders: tuple[Name, ...] = ()
 
 
 class Port(Record):
-    """A metered connection at a site: charger, generator or storage. `wallet` is who is plugged
-    in, empty when nobody is."""
+    """A metered connection at a site: charger, generator or storage, behind a feeder or directly at
+    the site's bus. `wallet` is who is plugged in, empty when nobody is."""
 
     meter: Key
     charge_limit_w: PowerW
     discharge_limit_w: PowerW
     wallet: bytes = b""
+    feeder: NameOrNone = ""
 
 
 class Meter(Record):

@@ -113,6 +113,7 @@ class Reason(IntEnum):
     UNKNOWN_ORDER = 208
     UNKNOWN_PROPOSAL = 209
     UNKNOWN_DISPUTE = 210
+    UNKNOWN_FEEDER = 211
 
     ALREADY_EXISTS = 301
     ALREADY_VOTED = 302
@@ -129,6 +130,7 @@ class Reason(IntEnum):
     PORT_TAKEN = 408
     OVER_CAP = 409
     UNFUNDED = 410
+    FEEDERS_LIMITED = 411
 
     BAD_READING_SIGNATURE = 501
     REGISTER_BACKWARDS = 502
@@ -175,6 +177,7 @@ WORDS = {
     Reason.UNKNOWN_ORDER: "It names an order that is not there.",
     Reason.UNKNOWN_PROPOSAL: "It names a proposal that is not there.",
     Reason.UNKNOWN_DISPUTE: "It names a dispute that is not there.",
+    Reason.UNKNOWN_FEEDER: "It names a feeder that the site does not have.",
     Reason.ALREADY_EXISTS: "There is one already.",
     Reason.ALREADY_VOTED: "Its sender has voted already.",
     Reason.ALREADY_REPORTED: "This meter has reported for this round already.",
@@ -189,6 +192,7 @@ WORDS = {
     Reason.PORT_TAKEN: "Somebody else is plugged in at this port.",
     Reason.OVER_CAP: "It would create more coins than the epoch allows.",
     Reason.UNFUNDED: "Its sender does not have the coins that it could cost.",
+    Reason.FEEDERS_LIMITED: "Feeders are limited in its slot, which this mechanism does not know.",
     Reason.BAD_READING_SIGNATURE: "The reading was not signed by its meter.",
     Reason.REGISTER_BACKWARDS: "A meter's register would have run backwards.",
     Reason.REPEATED_SEQUENCE: "The meter has used this sequence number, or a later one, before.",
@@ -197,10 +201,10 @@ WORDS = {
     Reason.NOT_TICK_CLOCK: "This chain runs on block time and takes no ticks.",
     Reason.NO_ORDERS: "Nobody placed an order.",
     Reason.WRONG_BOOK: "It was made for another book than the one that was frozen.",
-    Reason.INCOMPLETE: "It is not one price for every order of the book.",
+    Reason.INCOMPLETE: "It is not one price for each that has to have one.",
     Reason.BELOW_COST: "A seller would give energy below its ask and the fees.",
     Reason.AGAINST_BID: "A buyer would get more than it wants at its price, or not its minimum.",
-    Reason.BEYOND_LIMIT: "It moves more energy than an order or the connection allows.",
+    Reason.BEYOND_LIMIT: "It moves more energy than an order, a feeder or the connection allows.",
     Reason.NOT_OPTIMAL: "It may leave more welfare on the table than the ledger allows.",
     Reason.CONFLICTING: "Its sender has proposed another clearing of this round before.",
 }

@@ -22,7 +22,9 @@ from peerwatt.units import (
     Hash,
     Key,
     Name,
+    NameOrNone,
     PowerW,
+    PriceDifferencePcoinPerKwh,
     PricePcoinPerKwh,
     PriceUcoinPerKwh,
     Signature,
@@ -119,7 +121,8 @@ class Transfer(Header, tag=7):
 
 
 class RegisterSite(Header, tag=8):
-    """An aggregator registers a hub that it runs; the grid operator signs too."""
+    """An aggregator registers a hub that it runs; the grid operator signs too. `feeders` are the
+    names of groups of ports that it may limit, ascending."""
 
     site: Name
     supplier: Key
@@ -128,16 +131,19 @@ class RegisterSite(Header, tag=8):
     import_limit_w: PowerW
     export_limit_w: PowerW
     slot_s: SlotS
+    feeders: tuple[Name, ...] = ()
 
 
 class RegisterPort(Header, tag=9):
-    """A site's operator registers a metered connection with the key of its meter."""
+    """A site's operator registers a metered connection with the key of its meter, behind one of the
+    site's feeders or (empty) behind none."""
 
     site: Name
     port: Name
     meter: Key
     charge_limit_w: PowerW
     discharge_limit_w: PowerW
+    feeder: NameOrNone = ""
 
 
 class PublishTariff(Header, tag=10):
@@ -156,7 +162,7 @@ class PublishTariff(Header, tag=10):
 
 
 class PublishLimits(Header, tag=11):
-    """A site's grid operator limits the connection slot by slot."""
+    """A site's grid operator limits the connection, and feeders, slot by slot."""
 
     site: Name
     limits: tuple[SlotLimit, ...]
@@ -242,9 +248,10 @@ class ResolveDispute(Header, tag=20):
 
 
 class ProposeClearing(Header, tag=21):
-    """A member proposes a clearing of a frozen book, named by its root: one price per order in
-    the order of their ids, a buyer's per kWh bought, a seller's reserve. Long lists come in parts
-    under the hash of the whole; `prices` is part `part` of `parts`."""
+    """A member proposes a clearing of a frozen book, named by its root: of pairs one price per
+    order in the order of their ids, a buyer's per kWh bought, a seller's reserve; else one price,
+    the bus's. `feeder_prices` say by how much energy is dearer on each limited feeder. Long lists
+    come in parts under the hash of the whole; `prices` is part `part` of `parts`."""
 
     round_id: RoundId
     orders_root: Hash
@@ -252,6 +259,7 @@ class ProposeClearing(Header, tag=21):
     part: Count
     parts: Count
     prices: tuple[PricePcoinPerKwh, ...]
+    feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
 Message = (

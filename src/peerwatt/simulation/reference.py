@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from peerwatt.contracts.state import Chain, Due, OrderAt
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, encode
-from peerwatt.records.market import Mechanism, Round, RoundStatus
+from peerwatt.records.market import Round, RoundStatus
 from peerwatt.records.members import Account, Genesis
 from peerwatt.records.receipts import Event, Reason
 from peerwatt.simulation import reference_effects as effects
@@ -169,7 +169,7 @@ class Reference:
         if not orders:
             void = int(Reason.NO_ORDERS)
             return replace(market_round, status=RoundStatus.VOID, void_reason=void)
-        if market_round.mechanism == Mechanism.WELFARE_PAIRS:
+        if market_round.mechanism.proposed:
             return market_round
         return self._cleared(round_id, market_round)
 

@@ -17,10 +17,12 @@ from peerwatt.records.market import (
     NO_HASH,
     BuyOrder,
     Dispute,
+    FeederRoom,
     Prices,
     Round,
     RoundStatus,
     SellOrder,
+    SlotLimit,
     Tariff,
     round_key,
 )
@@ -178,6 +180,14 @@ def _open(rows: Rows, message: tx.OpenRound) -> None:
         proposed=None,
         clearing=None,
         totals=None,
+        feeders=tuple(
+            FeederRoom(
+                feeder=each.feeder,
+                import_limit_wh=each.import_limit_w * hours // 3600,
+                export_limit_wh=each.export_limit_w * hours // 3600,
+            )
+            for each in (limit.feeders if isinstance(limit, SlotLimit) else ())
+        ),
     )
     rows.put("rounds", round_id, opened)
     rows.put("agenda", message.gate_s.to_bytes(8, "big") + round_id, Due(round_id=round_id))
@@ -199,7 +209,9 @@ def _order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, order_id: 
     kind = BuyOrder if isinstance(message, tx.PlaceBuyOrder) else SellOrder
     shared = {n: getattr(message, n) for n in kind.__struct_fields__ if hasattr(message, n)}
     held = held_for(message, market_round)
-    order = kind(order_id=order_id, owner=message.signer, held_ucoin=held, **shared)
+    feeder = rows.get("ports", f"{market_round.site}/{message.port}".encode()).feeder
+    shared |= {"order_id": order_id, "owner": message.signer, "feeder": feeder}
+    order = kind(held_ucoin=held, **shared)
     move(rows, message.signer, -held, held=True)
     rows.put("orders", order_id, order, message.round_id)
     at = OrderAt(order_id=order_id)

@@ -118,7 +118,9 @@ def clear(market_round: Round, orders: Sequence[Order], supplier_free_ucoin: int
     curves = Curves(market_round, buys, sells, market_round.export_limit_wh)
     price, bought, sold = _meet(curves)
     at_stake = up(sum(sold[:-1]), market_round.prices.feed_in_ucoin_per_kwh)
-    unproved = market_round.mechanism == Mechanism.WELFARE_PAIRS
+    unproved = market_round.mechanism.proposed
+    if market_round.feeders:
+        raise NotImplementedError("the reference ledger does not clear behind limited feeders")
     dropped = unproved or at_stake > supplier_free_ucoin
     if dropped:
         passed_on = replace(market_round.prices, price_rule=PriceRule.MIDPOINT)

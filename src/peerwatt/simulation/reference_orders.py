@@ -49,6 +49,9 @@ def to_open(rows: Rows, message: tx.OpenRound, now_s: int) -> Objections:
         yield Reason.OUT_OF_RANGE
     if rows.get("rounds", round_key(message.site, start_s)) is not None:
         yield Reason.ALREADY_EXISTS
+    limit = rows.get("limits", round_key(message.site, start_s))
+    if limit is not None and limit.feeders and not message.mechanism.proposed:
+        yield Reason.FEEDERS_LIMITED
 
 
 def step_of(tariff: Tariff, start_s: int, end_s: int) -> int | None:

@@ -62,7 +62,7 @@ def _to_part(rows: Rows, message: tx.ProposeClearing, market_round: Round) -> Ob
     if begun is not None and begun.prices_hash != message.prices_hash:
         yield Reason.OUT_OF_ORDER
     prices = _joined(rows, message)
-    if len(prices) > market_round.order_count:
+    if len(prices) > market_round.order_count or message.feeder_prices:
         yield Reason.INCOMPLETE
     elif message.part + 1 == message.parts:
         yield from _to_whole(rows, message, market_round, prices)

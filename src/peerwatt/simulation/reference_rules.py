@@ -21,6 +21,7 @@ from peerwatt.units import MAX_UCOIN
 
 MOST_BYTES = 1 << 20
 MOST_LISTED = 1_000
+MOST_FEEDERS = 32
 Objections = Iterator[Reason]
 
 
@@ -245,6 +246,10 @@ def _site(rows: Rows, message: tx.RegisterSite, cosigner: bytes) -> Objections:
         yield Reason.UNKNOWN_MEMBER
     if rows.get("sites", message.site.encode()) or message.main_meter in rows.shelf("meters"):
         yield Reason.ALREADY_EXISTS
+    if len(message.feeders) > MOST_FEEDERS:
+        yield Reason.TOO_MANY
+    if not ascend(message.feeders):
+        yield Reason.OUT_OF_ORDER
 
 
 def _operated(rows: Rows, site: str, signer: bytes) -> Objections:
@@ -260,6 +265,9 @@ def _port(rows: Rows, message: tx.RegisterPort) -> Objections:
     known = rows.get("ports", f"{message.site}/{message.port}".encode())
     if known is not None or message.meter in rows.shelf("meters"):
         yield Reason.ALREADY_EXISTS
+    site = rows.get("sites", message.site.encode())
+    if site is not None and message.feeder not in ("", *site.feeders):
+        yield Reason.UNKNOWN_FEEDER
 
 
 def _plug(rows: Rows, message: tx.CheckIn | tx.CheckOut) -> Objections:
@@ -315,5 +323,10 @@ def _limits(rows: Rows, message: tx.PublishLimits, now_s: int) -> Objections:
         most = (site.import_limit_w, site.export_limit_w)
         if limit.import_limit_w > most[0] or limit.export_limit_w > most[1]:
             yield Reason.OVER_LIMIT
+        names = [each.feeder for each in limit.feeders]
+        if not ascend(names):
+            yield Reason.OUT_OF_ORDER
+        if any(name not in site.feeders for name in names):
+            yield Reason.UNKNOWN_FEEDER
         if start_s <= now_s or rows.get("rounds", round_key(message.site, start_s)) is not None:
             yield Reason.TOO_LATE

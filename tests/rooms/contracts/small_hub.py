@@ -50,6 +50,7 @@ MEMBERS = {
     "issuer": Role.ISSUER,
 }
 PORTS = {"ann": "p1", "bob": "p2", "cat": "p3", "dan": "p4"}
+FEEDERS = {"p1": "east", "p2": "west", "p3": "east", "p4": "west"}
 PORT_W = 11_000
 RETAIL, FEED_IN, LOST_LOAD, PENALTY = 300_000, 80_000, 500_000, 50_000
 FEES = (10_000, 5_000, 5_000)
@@ -63,7 +64,8 @@ USUAL: dict[type[Any], dict[str, Any]] = {
     tx.Withdraw: {"amount_ucoin": UCOIN_PER_COIN, "payout_reference": digest(b"payout")},
     tx.Transfer: {"amount_ucoin": UCOIN_PER_COIN},
     tx.RegisterSite: {
-        "site": SITE, "import_limit_w": 40_000, "export_limit_w": 20_000, "slot_s": SLOT_S
+        "site": SITE, "import_limit_w": 40_000, "export_limit_w": 20_000, "slot_s": SLOT_S,
+        "feeders": ("east", "west"),
     },
     tx.RegisterPort: {"site": SITE, "charge_limit_w": PORT_W, "discharge_limit_w": PORT_W},
     tx.PublishTariff: {
@@ -175,8 +177,6 @@ class SmallHub:
         self.now_s = first.start_s
         self._signed: dict[bytes, int] = {}
 
-    # --- messages
-
     def sign(self, kind: type[Any], by: str, *, cosigner: str = "", **fields: Any) -> bytes:
         """A signed transaction with its signer's next nonce; unnamed fields are the usual ones."""
         signer = public(by)
@@ -241,8 +241,6 @@ class SmallHub:
             assert in_block.reason in NO_WALLET
         return in_block
 
-    # --- reading
-
     def get(self, table: Table[Any], at: bytes, scope: bytes = b"") -> Any:
         return self.host.get(table.name, at, scope)
 
@@ -290,8 +288,10 @@ class SmallHub:
             supplier=public("supplier"), main_meter=public("meter/"),
         )  # fmt: skip
         ports = [
-            self.sign(tx.RegisterPort, "operator", port=port, meter=public(f"meter/{port}"))
-            for port in PORTS.values()
+            self.sign(
+                tx.RegisterPort, "operator", port=port, feeder=feeder, meter=public(f"meter/{port}")
+            )
+            for port, feeder in FEEDERS.items()
         ]
         publish = self.sign(tx.PublishTariff, "supplier", cosigner="grid", **tariff)
         money = [self.minted("supplier", coins * 10), self.minted("operator", coins)]
