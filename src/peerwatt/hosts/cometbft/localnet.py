@@ -254,10 +254,7 @@ def create(
     """
     if not 1 <= len(validators) <= MAX_NODES or len(set(validators)) != len(validators):
         raise FilesError(f"validators: must be 1 to {MAX_NODES} different names")
-    needed = max(2, snapshot_every * (KEPT + 1))
-    if keep_blocks and keep_blocks < needed:
-        why = f"must be 0 (all) or at least {needed}, which the snapshots need"
-        raise FilesError(f"keep_blocks: is {keep_blocks}, {why}")
+    _check_kept(keep_blocks, snapshot_every)
     if folder.exists():
         raise FilesError(f"{folder}: exists already")
     chain_id = decode(genesis, Genesis).chain_id
@@ -293,6 +290,14 @@ def create(
         shutil.rmtree(folder)
         raise
     return network
+
+
+def _check_kept(keep_blocks: int, snapshot_every: int) -> None:
+    """Refuse what a node's application would refuse at its start."""
+    needed = max(2, snapshot_every * (KEPT + 1))
+    if keep_blocks and keep_blocks < needed:
+        why = f"must be 0 (all) or at least {needed}, which the snapshots need"
+        raise FilesError(f"keep_blocks: is {keep_blocks}, {why}")
 
 
 def _ports(base_port: int) -> range:
