@@ -252,9 +252,7 @@ def create(
         FilesError: the folder exists, or a name, number or port will not do.
         ValueError: the chain is no test chain.
     """
-    if not 1 <= len(validators) <= MAX_NODES or len(set(validators)) != len(validators):
-        raise FilesError(f"validators: must be 1 to {MAX_NODES} different names")
-    _check_kept(keep_blocks, snapshot_every)
+    _check_numbers(validators, keep_blocks, snapshot_every)
     if folder.exists():
         raise FilesError(f"{folder}: exists already")
     chain_id = decode(genesis, Genesis).chain_id
@@ -292,8 +290,10 @@ def create(
     return network
 
 
-def _check_kept(keep_blocks: int, snapshot_every: int) -> None:
-    """Refuse what a node's application would refuse at its start."""
+def _check_numbers(validators: Sequence[str], keep_blocks: int, snapshot_every: int) -> None:
+    """Refuse too many validators, and what their applications would refuse at their start."""
+    if not 1 <= len(validators) <= MAX_NODES or len(set(validators)) != len(validators):
+        raise FilesError(f"validators: must be 1 to {MAX_NODES} different names")
     needed = max(2, snapshot_every * (KEPT + 1))
     if keep_blocks and keep_blocks < needed:
         why = f"must be 0 (all) or at least {needed}, which the snapshots need"
