@@ -41,6 +41,7 @@ from peerwatt.simulation.parties import (
     SLOT_S,
     Parties,
 )
+from peerwatt.simulation.publishers import Publishers
 
 PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_000)
 COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
@@ -61,19 +62,20 @@ class Actors:
         self._all = parties
         self._chance = chance
         self._operators = Operators(parties, chance)
+        self._publishers = Publishers(parties, chance)
 
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
-            (self._opening, 5),
+            (self._opening, 7),
             (self._plug, 7),
             (self._order, 30),
             (self._cancel, 2),
             (self._report, 16),
             (self._money, 6),
             (self._dispute, 5),
-            (self._membership, 4),
-            (self._publish, 2),
+            (self._membership, 5),
+            (self._publishers.act, 8),
             (self._operators.act, 12),
         )
         doings, weights = zip(*weighted, strict=True)
@@ -107,7 +109,7 @@ class Actors:
             operator,
             tx.OpenRound,
             site=site,
-            tariff=self._chance.choice(("day", "day", "day", "day", "night", "late")),
+            tariff=self._chance.choice((*("day",) * 9, "night", "late", "tariff-1")),
             mechanism=mechanism,
             gate_s=start_s - lead_s,
             clear_by_s=start_s - CLEAR_LEAD_S,
@@ -115,21 +117,6 @@ class Actors:
             slot_end_s=end_s,
             settle_by_s=end_s + SETTLE_LAG_S,
         )
-
-    def _publish(self) -> bytes:
-        """A tariff, a hub, a port: most of them are there already."""
-        site, operator = self._site_of_chance()
-        what = self._chance.choice(("tariff", "tariff", "tariff", "site", "port", "tick"))
-        if what == "tariff":
-            by = self._chance.choice(("supplier", "supplier", NEWCOMERS[0]))
-            return self._all.tariff(self._chance.choice(("day", "night", "late")), by)
-        if what == "site":
-            return self._all.site(self._chance.choice((site, "east")), operator)
-        if what == "port":
-            return self._all.port(self._chance.choice((site, "east")), "p5", operator)
-        time_s = self._all.now_s + self._chance.choice((-1, 0, 60))
-        by = self._chance.choice(("grid", "ann"))
-        return self._all.sign(by, tx.Tick, time_s=time_s)
 
     def _plug(self) -> bytes:
         site, operator = self._site_of_chance()
@@ -346,14 +333,15 @@ class Actors:
                 known = members.get(key, Member(key=key, name=name, roles=0))
                 return tx.AddMember(member=replace(known, roles=int(role)))
         what, height = self._chance.random(), self._all.host.height
-        if what < 0.15:
-            later = height + self._chance.choice((-1, 0, 1, 3, 10**6))
-            version = 1 if later < height + 10**6 else self._chance.choice((0, 1, 2))
+        if what < 0.25:
+            later = height + self._chance.choice((-1, 0, 1, 3, 10**6, 10**6))
+            soon = height < later < height + 10**6
+            version = 1 if soon else self._chance.choice((0, 1, 2, 2))
             return tx.UpgradeRules(rules_version=version, height=max(later, 0))
         who = self._chance.choice((*NEWCOMERS, DRIVERS[0], DRIVERS[6]))
-        if what < 0.4:
+        if what < 0.5:
             return tx.RemoveMember(key=self._all.key(who).public)
-        if self._chance.random() < 0.4:
+        if self._chance.random() < 0.15:
             who = self._chance.choice(tuple(ROLES))
         roles = 0 if who in ROLES else self._chance.randrange(64)
         key = self._all.key(who).public

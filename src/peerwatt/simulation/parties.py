@@ -138,34 +138,41 @@ class Parties:
             yield self.site(site, operator)
             for port in PORTS:
                 yield self.port(site, port, operator)
-        for name in DRIVERS[:6]:
+        for name in (*DRIVERS[:6], *DRIVERS[:6], *DRIVERS[:6]):  # some tokens are wrong
             yield self.wallet(name)
         for name in ("supplier", "grid", "regulator", *SITES.values(), *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
 
-    def site(self, site: str, operator: str) -> bytes:
+    def site(
+        self,
+        site: str,
+        operator: str,
+        cosigner: str = "grid",
+        grid: str = "grid",
+        supplier: str = "supplier",
+    ) -> bytes:
         """A hub, behind a connection that may be small."""
         return self.sign(
             operator,
             tx.RegisterSite,
-            cosigner="grid",
+            cosigner=cosigner,
             site=site,
-            supplier=self.key("supplier").public,
-            grid_operator=self.key("grid").public,
+            supplier=self.key(supplier).public,
+            grid_operator=self.key(grid).public,
             main_meter=self.meter(site, "").public,
             import_limit_w=self._chance.choice((2_000, 6_000, 40_000)),
             export_limit_w=self._chance.choice((0, 3_000, 20_000)),
             slot_s=SLOT_S,
         )
 
-    def port(self, site: str, port: str, operator: str) -> bytes:
-        """A charger, with the key of its meter."""
+    def port(self, site: str, port: str, operator: str, meter_at: str = "") -> bytes:
+        """A charger, with the key of its meter, or of another port's."""
         return self.sign(
             operator,
             tx.RegisterPort,
             site=site,
             port=port,
-            meter=self.meter(site, port).public,
+            meter=self.meter(site, meter_at or port).public,
             charge_limit_w=CHARGE_W,
             discharge_limit_w=DISCHARGE_W,
         )
@@ -177,7 +184,7 @@ class Parties:
             self._meters[name] = self._derived(name)
         return self._meters[name]
 
-    def tariff(self, name: str, by: str = "supplier") -> bytes:
+    def tariff(self, name: str, by: str = "supplier", cosigner: str = "grid") -> bytes:
         """A supplier's prices: all day the same, or cheaper after some slots."""
         steps = [self._step(START_S, 300_000)]
         if name != "day":
@@ -186,7 +193,7 @@ class Parties:
         return self.sign(
             by,
             tx.PublishTariff,
-            cosigner="grid",
+            cosigner=cosigner,
             tariff=name,
             price_rule=self._chance.choice(tuple(PriceRule)),
             steps=tuple(steps),
@@ -206,7 +213,8 @@ class Parties:
     def wallet(self, name: str) -> bytes:
         """A driver's key becomes a wallet."""
         authority = self.key("authority" if self._chance.random() < 0.8 else "regulator")
-        token = authority.sign(tx.WALLET_DOMAIN, self.chain_id, self.key(name).public)
+        whose = name if self._chance.random() < 0.85 else "stranger"
+        token = authority.sign(tx.WALLET_DOMAIN, self.chain_id, self.key(whose).public)
         return self.sign(name, tx.OpenWallet, authority=authority.public, token=token)
 
     def mint(self, to: str, coins: int, cosigner: str = "regulator", by: str = "issuer") -> bytes:

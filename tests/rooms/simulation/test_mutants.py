@@ -29,7 +29,7 @@ QUICK = (
     "pot-is-forgotten",
     "refused-in-block-keeps-nonce",
     "store-keeps-what-is-gone",
-    "orders-at-the-gate",
+    "nonce-may-skip",
 )
 
 
