@@ -9,7 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("ledger_orders", "ledger_settlement", "thousand_cars")
+BENCHMARKS = (
+    "ledger_orders",
+    "ledger_settlement",
+    "thousand_cars",
+    "welfare_solver",
+    "certificate_check",
+)
 LIMIT_S = 180
 
 

@@ -6,6 +6,7 @@ ucoin to coin, and prices come back in pcoin per kWh.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -80,7 +81,8 @@ def listed_prices(
             listed.append(min(round(float(next(buyers)) * pcoin_per_coin), highest))
         else:
             cost = (order.ask_ucoin_per_kwh + fee) * PCOIN_PER_UCOIN
-            listed.append(max(round(float(next(sellers)) * pcoin_per_coin), cost))
+            # Rounded up, so that no seller is asked for more than it offers.
+            listed.append(max(math.ceil(float(next(sellers)) * pcoin_per_coin), cost))
     return tuple(listed)
 
 

@@ -240,7 +240,8 @@ class Clearing(Record):
     pays. `sellers_dropped`: the supplier could not stand behind the sellers' surplus, or nobody
     proved a clearing in time, so buyers were cleared against the grid alone. `proposer` is empty
     where the ledger cleared the book itself. No other clearing of the same book has a welfare
-    higher by more than `gap`; `traded` is what its energy is worth at the buyers' prices.
+    higher by more than `gap`, reckoned before a proposal's energies are rounded to whole Wh;
+    `traded` is what the energy is worth at the buyers' prices.
     `feeder_prices` is by how much energy is dearer on each limited feeder, in pcoin/kWh, in the
     round's order; below zero where the feeder is full of what it sends out.
     """
