@@ -25,6 +25,7 @@ RUNNING = "running.json"
 GO_ON = b"."
 """What the starter writes when the kept processes shall outlive it."""
 POLL_S = 0.05
+LOCK_S = 0.5
 READY_S = 60.0
 END_S = 10.0
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -61,7 +62,7 @@ class Keeper:
 
     def run(self) -> str:
         """Start the parts and wait; why it ended, empty if it was told to."""
-        lock = take_lock(self._folder)
+        lock = self._lock()
         if lock is None:
             return "is kept already"
         signal.signal(signal.SIGTERM, self._tell)
@@ -73,6 +74,13 @@ class Keeper:
         finally:
             self._end()
             (self._folder / RUNNING).unlink(missing_ok=True)
+
+    def _lock(self) -> int | None:
+        """The folder's lock; who only looks whether it is taken holds it for an instant."""
+        deadline_s = time.monotonic() + LOCK_S
+        while (lock := take_lock(self._folder)) is None and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+        return lock
 
     def _tell(self, number: int, frame: object) -> None:
         self._told = True

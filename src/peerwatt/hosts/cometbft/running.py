@@ -71,10 +71,7 @@ def start(
     """
     for node in nodes:
         network.check(node)
-        if is_running(network.home(node)):
-            raise NetworkError(f"node '{node.name}' runs already")
-        for port in (node.p2p_port, node.rpc_port):
-            _check_port(node, port)
+        _check_free(network, node)
     deadline_s = time.monotonic() + timeout_s
     keepers: list[tuple[Node, subprocess.Popen[bytes]]] = []
     try:
@@ -85,14 +82,15 @@ def start(
         for _, keeper in keepers:
             _let_go(keeper)
     except BaseException:
-        _call_back(network, keepers)
+        _call_back([keeper for _, keeper in keepers])
         raise
 
 
 def _keep(network: Network, node: Node, program: Path) -> subprocess.Popen[bytes]:
     """Start a node's keeper, which ends all that it keeps if this process dies."""
     home = network.home(node)
-    (home / RUNNING).unlink(missing_ok=True)
+    if not is_running(home):
+        (home / RUNNING).unlink(missing_ok=True)  # of a keeper that was killed
     engine = Part(ENGINE, [str(program), "start", "--home", str(home)])
     app_words = [
         *(sys.executable, "-P", "-m", "peerwatt.hosts.cometbft.node"),
@@ -125,25 +123,31 @@ def _let_go(keeper: subprocess.Popen[bytes]) -> None:
         keeper.stdin.close()
 
 
-def _call_back(network: Network, keepers: Iterable[tuple[Node, subprocess.Popen[bytes]]]) -> None:
+def _call_back(keepers: Iterable[subprocess.Popen[bytes]]) -> None:
     """End what was started: a keeper whose pipe closes ends its parts and itself."""
-    for _, keeper in keepers:
+    for keeper in keepers:
         if keeper.stdin is not None:
             keeper.stdin.close()
-    for node, keeper in keepers:
-        with suppress(subprocess.TimeoutExpired):
-            keeper.wait(STOP_TIMEOUT_S)
-        stop(network, [node])
-
-
-def _check_port(node: Node, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for keeper in keepers:
         try:
-            probe.bind((node.host, port))
-        except OSError as error:
-            why = "is taken" if error.errno == errno.EADDRINUSE else str(error.strerror)
-            raise NetworkError(f"node '{node.name}': port {node.host}:{port} {why}") from None
+            keeper.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(keeper.pid, signal.SIGKILL)
+            keeper.wait()
+
+
+def _check_free(network: Network, node: Node) -> None:
+    """Refuse a node that runs, or whose ports are taken."""
+    if is_running(network.home(node)):
+        raise NetworkError(f"node '{node.name}' runs already")
+    for port in (node.p2p_port, node.rpc_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((node.host, port))
+            except OSError as error:
+                why = "is taken" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                raise NetworkError(f"node '{node.name}': port {node.host}:{port} {why}") from None
 
 
 def _wait_until_ready(

@@ -142,6 +142,18 @@ def test_what_will_not_end_is_killed(net: Network, program: Path) -> None:
     assert is_gone(net)
 
 
+def test_a_start_that_comes_second_leaves_the_first_alone(
+    net: Network, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.start(net, program, net.nodes)
+    before = processes(net)
+    # As if the second had looked before the first began.
+    monkeypatch.setattr(running, "_check_free", lambda network, node: None)
+    with pytest.raises(NetworkError, match="node 'north' ended: keeper: is kept already"):
+        running.start(net, program, net.nodes)
+    assert sorted(processes(net)) == sorted(before)
+
+
 def test_a_killed_keeper_takes_its_node_along(net: Network, program: Path) -> None:
     running.start(net, program, net.nodes)
     pids = running.pids(net.home(net.node("north")))
