@@ -14,7 +14,7 @@ from fake_engine import LIAR, PROPOSER, FakeEngine, Line
 
 from peerwatt.hosts.cometbft import messages as abci
 from peerwatt.hosts.cometbft.app import FORGET_EVERY, Application
-from peerwatt.hosts.cometbft.chain import DecidedChain, validator_id
+from peerwatt.hosts.cometbft.chain import Decided, DecidedChain, validator_id
 from peerwatt.hosts.cometbft.genesis import app_state
 from peerwatt.hosts.cometbft.parts import Timestamp, Verdict
 from peerwatt.hosts.cometbft.snapshots import Shelf
@@ -238,6 +238,17 @@ def test_an_engine_that_comes_back_executes_again_what_was_not_kept() -> None:
     again.connect(app.answer)
     assert app.chain.height == 2
     assert app.chain.app_hash == engine.results[1].app_hash
+
+
+def test_of_blocks_executed_one_after_the_other_the_last_is_kept() -> None:
+    chain = DecidedChain(toy, Store(None), toy.genesis())
+    for units in (5, 7):
+        chain.finalize(Decided(1, 1, (toy.move(1, 0, 2, units),), validator_id(PROPOSER)))
+    chain.commit()
+    assert chain.get("accounts", toy.key(2)).free_ucoin == 1007
+    alone = DecidedChain(toy, Store(None), toy.genesis())
+    alone.finalize(Decided(1, 1, (toy.move(1, 0, 2, 7),), validator_id(PROPOSER)))
+    assert (chain.app_hash, chain.is_running) == (alone.app_hash, False)
 
 
 def test_recorded_blocks_give_the_same_app_hashes_and_receipts_on_the_embedded_host() -> None:

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerwatt.hosts.cometbft import messages as abci
+from peerwatt.hosts.cometbft import server
 from peerwatt.hosts.cometbft.app import Application
 from peerwatt.hosts.cometbft.messages import REQUEST, RESPONSE
 from peerwatt.hosts.cometbft.server import (
@@ -91,12 +92,12 @@ def serving(address: str, answer: Callable[[Message], Message] = echo) -> Iterat
     listener = listen(address)
     if address.startswith("tcp"):
         address = "tcp://{}:{}".format(*listener.getsockname())
-    server = Server(listener, answer)
+    started = Server(listener, answer)
     failed: list[Exception] = []
 
     def run() -> None:
         try:
-            server.run()
+            started.run()
         except Failed as error:
             failed.append(error)
 
@@ -105,7 +106,7 @@ def serving(address: str, answer: Callable[[Message], Message] = echo) -> Iterat
     try:
         yield address
     finally:
-        server.stop()
+        started.stop()
         thread.join(20)
         assert not thread.is_alive()
 
@@ -150,6 +151,35 @@ def test_a_flood_on_one_connection_does_not_hold_up_another(address: str) -> Non
     assert [consensus.ask(str(at)) for at in range(20)] == [[str(at)] for at in range(20)]
     flood.read(30_000 - 10)
     sending.join(20)
+
+
+def test_a_turn_ends_when_it_has_answered_its_share() -> None:
+    session = Session(echo)
+    session.receive(echoes(*["z" * (TURN_BYTES // 2)] * 5))
+    answers = [session.turn() for _ in range(3)]
+    assert [len(list(Frames().feed(each))) for each in answers] == [2, 2, 1]
+    assert not session.is_waiting
+
+
+def test_for_an_engine_that_does_not_read_no_more_is_answered_nor_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_UNREAD_BYTES", 1 << 18)
+    answered = []
+
+    def count(request: Message) -> Message:
+        answered.append(request)
+        return echo(request)
+
+    with serving(f"unix://{tmp_path / 's'}", count) as started:
+        deaf = Peer(started)
+        deaf.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            deaf.send(echoes(*["x" * 10_000] * 3_000))
+        # What is answered: the limit, one turn more, and what the socket's own buffers hold.
+        assert 25 < len(answered) < 200
+        deaf.socket.settimeout(20)
+        assert len(deaf.read(len(answered))) == len(answered)
 
 
 def test_an_engine_that_does_not_read_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -238,12 +268,12 @@ def test_garbage_leaves_the_state_untouched(tmp_path: Path) -> None:
 
 def test_an_error_is_the_last_answer_and_the_server_stops(tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
-    server = Server(listen(f"unix://{path}"), echo)
+    started = Server(listen(f"unix://{path}"), echo)
     failed: list[BaseException] = []
 
     def run() -> None:
         with pytest.raises(Failed, match="the disk is full") as error:
-            server.run()
+            started.run()
         failed.append(error.value)
 
     thread = threading.Thread(target=run)

@@ -16,7 +16,8 @@ from peerwatt.hosts.cometbft import snapshots
 from peerwatt.hosts.cometbft.app import Application
 from peerwatt.hosts.cometbft.parts import ApplyResult, OfferResult, Snapshot
 from peerwatt.hosts.cometbft.snapshots import Contents, Shelf, describe
-from peerwatt.hosts.store import Store
+from peerwatt.hosts.state import Row
+from peerwatt.hosts.store import KeptBlock, Store, Tip
 from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.members import Account
 from peerwatt.records.receipts import Block
@@ -107,6 +108,22 @@ def test_a_new_node_goes_on_from_a_snapshot(
     with Store(path) as store:
         again = Application(toy, store, toy.genesis(), Shelf(tmp_path / "new", EVERY))
         assert again.chain.app_hash == app.chain.app_hash
+
+
+def test_what_a_store_held_before_is_gone() -> None:
+    tip = Tip(1, b"g", bytes(32), b"")
+    old = [Row("t", b"", b"old", b"1"), Row("t", b"", b"both", b"2")]
+    kept = KeptBlock(b"1", b"block", b"result")
+    with Store(None) as store:
+        store.commit(tip, old, {("tree", b"old"): ()}, kept)
+        store.add_witness(1, b"w", b"record")
+        new = [Row("t", b"", b"both", b"3")]
+        store.replace(tip._replace(height=3), new, {("tree", b"new"): ()}, [b"1", b"2"], kept)
+        assert store.state_rows() == new
+        assert store.sealed_slots() == [("tree", b"new")]
+        assert store.witnesses() == []
+        assert store.block_ids() == [b"1", b"2", b"1"]
+        assert [store.block(height) for height in (1, 2, 3)] == [None, None, b"block"]
 
 
 def test_only_the_newest_are_kept_and_found_again(

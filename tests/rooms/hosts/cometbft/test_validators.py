@@ -21,6 +21,7 @@ from peerwatt.hosts.store import Store
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.members import Genesis, Member
+from peerwatt.records.receipts import Reason
 from peerwatt.records.signing import SigningKey
 
 MEMBERS = sorted((SigningKey(bytes([n]) * 32) for n in range(4)), key=lambda key: key.public)
@@ -72,6 +73,43 @@ class Votes:
         assert self.engine.decide().validator_updates == ()
         self._send(2, tx.Vote, proposal_id=proposal)
         return self.engine.decide().validator_updates
+
+
+def test_what_comes_after_a_tick_is_checked_at_its_time() -> None:
+    """Two ticks wait; each has a block of its own, and what lies between is executed between."""
+    votes = Votes()
+    engine = votes.engine
+
+    def tick(nonce: int, time_s: int) -> int:
+        message = tx.Tick(
+            chain_id="sim-votes",
+            signer=CLOCK.public,
+            nonce=nonce,
+            valid_until_s=1_000,
+            time_s=time_s,
+        )
+        return engine.offer(tx.sign_message(message, CLOCK)).code
+
+    def change(valid_until_s: int) -> int:
+        message = tx.ProposeChange(
+            chain_id="sim-votes",
+            signer=MEMBERS[0].public,
+            nonce=0,
+            valid_until_s=valid_until_s,
+            change=with_validator(3, b""),
+        )
+        return engine.offer(tx.sign_message(message, MEMBERS[0])).code
+
+    assert [tick(0, 50), change(49)] == [0, Reason.EXPIRED]
+    assert tick(1, 49) == Reason.CLOCK_BACKWARDS
+    assert [change(60), tick(1, 100)] == [0, 0]
+    times = []
+    while engine.mempool:
+        assert all(each.code == 0 for each in engine.decide().tx_results)
+        head = votes.app.chain.head
+        assert head is not None
+        times.append(head.header.context.market_time_s)
+    assert times == [50, 100]
 
 
 def update(key: bytes, power: int = VALIDATOR_POWER) -> ValidatorUpdate:
