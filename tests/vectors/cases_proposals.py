@@ -163,10 +163,26 @@ def one_price(book: Book) -> None:
     book.block(hub, note, at=CLEAR_BY_S, events=["cleared"])
 
 
+def pairs(book: Book) -> None:
+    """The same in pairs: Ann's own price is 300,000, and Bob's reserve is what he costs."""
+    hub = limited(Mechanism.WELFARE_PAIRS, east=(4_000, 0), west=(0, 20_000))
+    no = partial(_no, book, hub)
+    at = {"ann": 300_000, "bob": 170_000}
+    no(Reason.INCOMPLETE, "feeder_prices", note="of pairs", at=at, feeders=(120_000,))
+    lavish = {"at": at | {"ann": 200_000}, "feeders": (10_000, 0)}
+    no(Reason.BEYOND_LIMIT, "feeder_prices[0]", note="east carries half of it", **lavish)
+    note = "a price of west, which is not full"
+    no(Reason.NOT_OPTIMAL, "prices", note=note, at=at, feeders=(110_000, -10_000))
+    yes = proposal(hub, at=at, feeders=(120_000, 0))
+    book.accepted_bytes(hub, tx.ProposeClearing, yes, "pairs behind feeders")
+    note = "a feeder's limit is kept in pairs"
+    book.block(hub, note, at=CLEAR_BY_S, events=["cleared"])
+
+
 def withheld_behind_feeders(book: Book) -> None:
     hub = limited(Mechanism.WELFARE_PROPOSED, east=(4_000, 0))
     note = "nobody proposes: the grid alone, within the feeder's limit"
     book.block(hub, note, at=CLEAR_BY_S, events=["cleared"])
 
 
-CASES = (accepted, in_parts, who_and_when, lies, slopes, one_price, withheld_behind_feeders)
+CASES = (accepted, in_parts, who_and_when, lies, slopes, one_price, pairs, withheld_behind_feeders)

@@ -86,7 +86,7 @@ def clear_proposed(
     """The clearing that proposed prices prove, `price_count` of them and one for each limited
     feeder; or what is wrong with them."""
     if book.mechanism == Mechanism.WELFARE_PAIRS:
-        found = certify_pairs(book, split_prices(orders, prices))
+        found = certify_pairs(book, split_prices(orders, prices, feeder_prices))
     else:
         found = certify_own_prices(book, prices[0], feeder_prices)
     if isinstance(found, Flaw):

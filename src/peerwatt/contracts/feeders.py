@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from peerwatt.contracts.auction import Book, apportion, clear
+from peerwatt.contracts.certificates import ceil_div
 from peerwatt.records.market import BuyOrder, Mechanism, PriceRule, SellOrder
 
 MWH_PER_WH = 1_000
@@ -102,6 +103,27 @@ def _shares(totals: Sequence[int], places: Sequence[int], weights: Sequence[int]
         for at, part in zip(members, parts, strict=True):
             shares[at] = part
     return shares
+
+
+def feeders_gap(
+    book: Book, dearer: Sequence[int], net: Sequence[int], units_per_wh: int, lost_load: int
+) -> int:
+    """What the room that feeders have left is worth at their prices; what flows beyond their limits
+    has to be cut, and may then be missing at lost load. Price times energy, by place."""
+    gap = 0
+    for room, price, flow in zip(book.feeders, dearer, net, strict=False):
+        into = room.import_limit_wh * units_per_wh - flow
+        out = room.export_limit_wh * units_per_wh + flow
+        gap += price * into if price > 0 else -price * out
+        gap += lost_load * max(-into, -out, 0)
+    return gap
+
+
+def cut_alike(amounts: list[int], among: Sequence[int], over: int) -> None:
+    """Take from these what is over in all, in equal shares of what each has."""
+    whole = sum(amounts[at] for at in among)
+    for at in among:
+        amounts[at] -= min(ceil_div(amounts[at] * over, whole), amounts[at]) if whole else 0
 
 
 def covered_prices(

@@ -23,6 +23,8 @@ from peerwatt.contracts.feeders import (
     MWH_PER_WH,
     Places,
     covered_prices,
+    cut_alike,
+    feeders_gap,
     net_flows,
     places_of,
     whole_awards,
@@ -32,13 +34,9 @@ from peerwatt.contracts.pairs import (
     UNITS_PER_WH,
     Flaw,
     PairsOutcome,
+    buyer_gap,
+    mwh,
     wanted,
-)
-from peerwatt.contracts.pairs import (
-    _buyer_gap as buyer_gap,
-)
-from peerwatt.contracts.pairs import (
-    _mwh as mwh,
 )
 from peerwatt.records.market import SellOrder
 from peerwatt.records.receipts import Reason
@@ -133,16 +131,9 @@ def _flows(book: Book, own: Sequence[int], places: Places) -> _Flows:
                 for at, where in enumerate(places.buys)
                 if where == place or (site and own[where] == lost_load)
             ]
-            _cut(taken, short, over)
+            cut_alike(taken, short, over)
     net = net_flows(book, taken, given)
     return _Flows(taken, given, [*net[:-1], sum(net)])
-
-
-def _cut(taken: list[int], short: Sequence[int], over: int) -> None:
-    """Take from these buyers what is over, in equal shares of what each has."""
-    whole = sum(taken[at] for at in short)
-    for at in short:
-        taken[at] -= min(ceil_div(taken[at] * over, whole), taken[at]) if whole else 0
 
 
 def _full_rise(order: SellOrder, retail: int) -> int:
@@ -168,12 +159,10 @@ def _gap(book: Book, own: Sequence[int], places: Places, flows: _Flows) -> int:
     sells = zip(book.sells, places.sells, flows.given, strict=True)
     gap = sum(buyer_gap(order, own[at], taken, lost_load) for order, at, taken in buys)
     gap += sum(_seller_gap(order, own[at] - fee, given) for order, at, given in sells)
-    for place, ((into, out), net) in enumerate(zip(_rooms(book), flows.net, strict=True)):
-        dearer = own[place] - own[-1]
-        if place < len(book.feeders):
-            gap += dearer * (into - net) if dearer > 0 else -dearer * (out + net)
-        gap += lost_load * max(net - into, -out - net, 0)
+    dearer = [price - own[-1] for price in own[:-1]]
+    gap += feeders_gap(book, dearer, flows.net, UNITS_PER_WH, lost_load)
     into, out = _rooms(book)[-1]
+    gap += lost_load * max(flows.net[-1] - into, -out - flows.net[-1], 0)
     gap += linear_gap(
         own[-1] - prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN, max(flows.net[-1], 0), into
     )

@@ -10,8 +10,11 @@ grid adds and takes, what each pays and is paid, and the gap
     + (P - R) import room left,
 
 g_j = t_j - fee - ask_j, P = max(R, max p), f = min(F, min t - fee), R and F the grid's prices: no
-clearing of the same book is better by more. Orders are never listed in pairs; two sorted sweeps
-do, in whole numbers throughout: prices in pcoin/kWh, energy in 1/UNITS_PER_WH.
+clearing of the same book is better by more. Behind a limited feeder energy is dearer by mu, below
+zero where no more can flow out: all of this holds with p - mu and t - mu, the prices at the bus,
+in place of p and t but in B_i and g_j, and the gap gains what the feeders' room left is worth.
+Orders are never listed in pairs; two sorted sweeps do, in whole numbers throughout: prices in
+pcoin/kWh, energy in 1/UNITS_PER_WH.
 """
 
 from __future__ import annotations
@@ -21,8 +24,19 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from peerwatt.contracts.auction import Book, apportion
+from peerwatt.contracts.auction import Book
 from peerwatt.contracts.certificates import allowed_gap_ucoin, ceil_div, elastic_gap
+from peerwatt.contracts.feeders import (
+    MWH_PER_WH,
+    Whole,
+    covered_prices,
+    cut_alike,
+    feeders_gap,
+    net_flows,
+    places_of,
+    sums_by_place,
+    whole_awards,
+)
 from peerwatt.records.market import BuyOrder, SellOrder
 from peerwatt.records.receipts import Reason
 from peerwatt.units import PCOIN_PER_UCOIN, WH_PER_KWH
@@ -31,8 +45,6 @@ SLOPE_BITS = 64
 # e_Wh = (p - t) / slope x WH_PER_KWH / PCOIN_PER_UCOIN, counted with 2^64 / slope, rounded down.
 UNITS_PER_WH = (PCOIN_PER_UCOIN // WH_PER_KWH) << SLOPE_BITS
 UNITS_PER_UCOIN = PCOIN_PER_UCOIN * WH_PER_KWH * UNITS_PER_WH
-MWH_PER_WH = UNITS_PER_WH >> SLOPE_BITS
-"""Thousandths of a Wh, to which energies are rounded up before they become whole."""
 
 
 class Flaw(NamedTuple):
@@ -43,10 +55,24 @@ class Flaw(NamedTuple):
 
 
 class PairPrices(NamedTuple):
-    """Proposed prices in pcoin/kWh, in the book's order: what buyers pay, sellers' reserves."""
+    """Proposed prices in pcoin/kWh, in the book's order: what buyers pay, sellers' reserves, and by
+    how much energy is dearer on each limited feeder."""
 
     buyers: list[int]
     sellers: list[int]
+    feeders: Sequence[int] = ()
+
+    def dearer(self, place: int) -> int:
+        """Than at the bus."""
+        return self.feeders[place] if place < len(self.feeders) else 0
+
+    def at_bus(self, book: Book) -> PairPrices:
+        """The same prices as the bus sees them."""
+        places = places_of(book)
+        return PairPrices(
+            [p - self.dearer(at) for p, at in zip(self.buyers, places.buys, strict=True)],
+            [t - self.dearer(at) for t, at in zip(self.sellers, places.sells, strict=True)],
+        )
 
 
 class PairsOutcome(NamedTuple):
@@ -90,29 +116,31 @@ def certify(book: Book, prices: PairPrices) -> PairsOutcome | Flaw:
     if flaw is not None:
         return flaw
     want = [wanted(order, p) for order, p in zip(book.buys, prices.buyers, strict=True)]
-    flows = _flows(book, prices, want)
-    flaw = _beyond_limits(book, prices, flows, want)
+    bus = prices.at_bus(book)
+    flows = _flows(book, prices, bus, want)
+    flaw = _beyond_limits(book, prices, bus, flows, want)
     if flaw is not None:
         return flaw
-    gap_ucoin = ceil_div(_gap(book, prices, flows), UNITS_PER_UCOIN)
+    gap_ucoin = ceil_div(_gap(book, prices, bus, flows), UNITS_PER_UCOIN)
     value = sum(p * taken for p, taken in zip(prices.buyers, flows.taken, strict=True))
     traded_ucoin = value // UNITS_PER_UCOIN
-    bought_wh, sold_wh, net_wh = _whole(book, flows)
-    awards = sum(1 for energy_wh in (*bought_wh, *sold_wh) if energy_wh)
-    if gap_ucoin > allowed_gap_ucoin(traded_ucoin, awards, book.prices.retail_ucoin_per_kwh):
+    awards = _whole(book, flows)
+    count = sum(1 for energy_wh in (*awards.bought_wh, *awards.sold_wh) if energy_wh)
+    if gap_ucoin > allowed_gap_ucoin(traded_ucoin, count, book.prices.retail_ucoin_per_kwh):
         return Flaw(Reason.NOT_OPTIMAL, None)
     buyer_prices = [ceil_div(price, PCOIN_PER_UCOIN) for price in prices.buyers]
-    seller_prices = _due(book, flows, bought_wh, sold_wh, net_wh, buyer_prices)
+    fair = _fair_prices(book, prices, flows)
+    seller_prices = covered_prices(book, awards, buyer_prices, fair)
     if seller_prices is None:
         return Flaw(Reason.NOT_OPTIMAL, None)
     return PairsOutcome(
-        bought_wh=bought_wh,
-        sold_wh=sold_wh,
-        import_wh=max(net_wh, 0),
-        export_wh=max(-net_wh, 0),
+        bought_wh=awards.bought_wh,
+        sold_wh=awards.sold_wh,
+        import_wh=max(awards.net_wh, 0),
+        export_wh=max(-awards.net_wh, 0),
         buyer_prices=buyer_prices,
         seller_prices=seller_prices,
-        grid_price=max([book.prices.retail_ucoin_per_kwh, *buyer_prices]),
+        grid_price=ceil_div(_highest(book, bus), PCOIN_PER_UCOIN),
         gap_ucoin=gap_ucoin,
         traded_ucoin=traded_ucoin,
     )
@@ -135,9 +163,9 @@ def _cost(book: Book, order: SellOrder) -> int:
     return (order.ask_ucoin_per_kwh + book.prices.local_fee_ucoin_per_kwh) * PCOIN_PER_UCOIN
 
 
-def _highest(book: Book, prices: PairPrices) -> int:
+def _highest(book: Book, bus: PairPrices) -> int:
     """What grid energy is worth, P: retail, and more where the connection is full."""
-    return max([book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN, *prices.buyers])
+    return max([book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN, *bus.buyers])
 
 
 def wanted(order: BuyOrder, price: int) -> int:
@@ -155,109 +183,150 @@ def wanted(order: BuyOrder, price: int) -> int:
     return least + elastic * low * (high - price) // ((high - low) * price)
 
 
-def _flows(book: Book, prices: PairPrices, want: list[int]) -> _Flows:
-    rising = sorted(prices.buyers)
+def _flows(book: Book, prices: PairPrices, bus: PairPrices, want: list[int]) -> _Flows:
+    rising = sorted(bus.buyers)
     sums = [0, *accumulate(rising)]
     squares = [0, *accumulate(price * price for price in rising)]
     slopes = [(1 << SLOPE_BITS) // order.slope_ucoin_per_kwh2 for order in book.sells]
     sold, income = [], []
-    for reserve, slope in zip(prices.sellers, slopes, strict=True):
+    for reserve, slope in zip(bus.sellers, slopes, strict=True):
         below = bisect_right(rising, reserve)
         above = sums[-1] - sums[below]
         sold.append(slope * (above - (len(rising) - below) * reserve))
         income.append(slope * (squares[-1] - squares[below] - above * reserve))
-    merit = sorted(zip(prices.sellers, slopes, strict=True))
+    merit = sorted(zip(bus.sellers, slopes, strict=True))
     reserves = [reserve for reserve, _ in merit]
     steepness = [0, *accumulate(slope for _, slope in merit)]
     offset = [0, *accumulate(slope * reserve for reserve, slope in merit)]
     sent = []
-    for price in prices.buyers:
+    for price in bus.buyers:
         below = bisect_left(reserves, price)
         sent.append(price * steepness[below] - offset[below])
-    fetched = _fetched(book, prices, sent, want)
+    highest = _highest(book, bus)
+    fetched = [
+        max(most - s, 0) if price == highest else 0
+        for price, s, most in zip(bus.buyers, sent, want, strict=True)
+    ]
+    net = net_flows(book, [s + g for s, g in zip(sent, fetched, strict=True)], sold)
+    handed = _handed(book, prices, sold, net)
+    fetched = _carried(book, prices, fetched, net, handed)
     return _Flows(
         sent=sent,
         fetched=fetched,
         taken=[min(s + g, most) for s, g, most in zip(sent, fetched, want, strict=True)],
         sold=sold,
-        handed=_handed(book, sold),
+        handed=handed,
         income=income,
     )
 
 
-def _fetched(book: Book, prices: PairPrices, sent: list[int], want: list[int]) -> list[int]:
-    """Those at the highest price, retail or more, get from the grid what they want beyond what
-    sellers send them; where that is more than the connection carries, each an equal share."""
-    highest = _highest(book, prices)
-    fetched = [
-        max(most - s, 0) if price == highest else 0
-        for price, s, most in zip(prices.buyers, sent, want, strict=True)
-    ]
+def _carried(
+    book: Book, prices: PairPrices, fetched: list[int], net: list[int], handed: list[int]
+) -> list[int]:
+    """What those at the highest price, retail or more, get of what they want from the grid. Where a
+    feeder does not carry it, its buyers at lost load get an equal share; where the connection does
+    not, all do."""
+    lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
+    places = places_of(book)
+    out = sums_by_place(places.sells, handed, len(book.feeders))
+    for place, feeder in enumerate(book.feeders):
+        over = net[place] - out[place] - feeder.import_limit_wh * UNITS_PER_WH
+        members = [at for at, where in enumerate(places.buys) if where == place]
+        short = [at for at in members if prices.buyers[at] == lost_load]
+        if over > 0:
+            cut_alike(fetched, short, over)
     room, total = book.import_limit_wh * UNITS_PER_WH, sum(fetched)
     return fetched if total <= room else [each * room // total for each in fetched]
 
 
-def _handed(book: Book, sold: list[int]) -> list[int]:
-    """Who asks less than the feed-in gives the grid what is left, lowest asks first."""
+def _handed(book: Book, prices: PairPrices, sold: list[int], net: list[int]) -> list[int]:
+    """Who asks less than the feed-in where it is gives the grid what is left, lowest asks first, as
+    far as the connection and its feeder let it; on a feeder full of what it sends out, who asks
+    just that does, too."""
     handed = [0] * len(sold)
+    feed_in = book.prices.feed_in_ucoin_per_kwh * PCOIN_PER_UCOIN
     room = book.export_limit_wh * UNITS_PER_WH
-    feed_in = book.prices.feed_in_ucoin_per_kwh
-    asks = [order.ask_ucoin_per_kwh for order in book.sells]
+    rooms = [
+        n + each.export_limit_wh * UNITS_PER_WH for n, each in zip(net, book.feeders, strict=False)
+    ]
+    places = places_of(book).sells
+    asks = [
+        order.ask_ucoin_per_kwh * PCOIN_PER_UCOIN - prices.dearer(place)
+        for order, place in zip(book.sells, places, strict=True)
+    ]
     for at in sorted(range(len(sold)), key=lambda at: (asks[at], at)):
-        if asks[at] >= feed_in:
-            break
+        place, limited = places[at], places[at] < len(rooms)
+        if asks[at] > feed_in or (asks[at] == feed_in and prices.dearer(place) >= 0):
+            continue
         left = book.sells[at].max_wh * UNITS_PER_WH - sold[at]
-        handed[at] = max(min(left, room), 0)
+        handed[at] = max(min(left, room, rooms[place] if limited else room), 0)
         room -= handed[at]
+        if limited:
+            rooms[place] -= handed[at]
     return handed
 
 
-def _beyond_limits(book: Book, prices: PairPrices, flows: _Flows, want: list[int]) -> Flaw | None:
+def _beyond_limits(
+    book: Book, prices: PairPrices, bus: PairPrices, flows: _Flows, want: list[int]
+) -> Flaw | None:
     """But for 1 Wh, nobody gets more than it wants at its price; below lost load nobody gets less
-    than its minimum and, from retail on, than it wants; no seller gives more than it offers."""
+    than its minimum and, from retail on, than it wants; no seller gives more than it offers, and
+    no feeder carries more than it can."""
     retail = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN
     lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    highest = _highest(book, prices)
+    highest = _highest(book, bus)
     for at, price in enumerate(prices.buyers):
         if flows.sent[at] > want[at] + UNITS_PER_WH:
             return Flaw(Reason.AGAINST_BID, at)
         least = want[at] if price >= retail else book.buys[at].min_wh * UNITS_PER_WH
         if price < lost_load and flows.taken[at] < least - UNITS_PER_WH:
-            if price == highest:
+            if bus.buyers[at] == highest:
                 return Flaw(Reason.BEYOND_LIMIT, None)
             return Flaw(Reason.AGAINST_BID, at)
     for at, offer in enumerate(book.sells):
         if flows.sold[at] > (offer.max_wh + 1) * UNITS_PER_WH:
             return Flaw(Reason.BEYOND_LIMIT, len(prices.buyers) + at)
+    orders = len(prices.buyers) + len(prices.sellers)
+    for place, (room, net) in enumerate(zip(book.feeders, _net(book, flows), strict=False)):
+        least, most = -room.export_limit_wh - 1, room.import_limit_wh + 1
+        if not least * UNITS_PER_WH <= net <= most * UNITS_PER_WH:
+            return Flaw(Reason.BEYOND_LIMIT, orders + place)
     return None
 
 
-def _gap(book: Book, prices: PairPrices, flows: _Flows) -> int:
+def _net(book: Book, flows: _Flows) -> list[int]:
+    """What flows into each place, the grid's part included."""
+    into = [s + g for s, g in zip(flows.sent, flows.fetched, strict=True)]
+    return net_flows(book, into, [s + h for s, h in zip(flows.sold, flows.handed, strict=True)])
+
+
+def _gap(book: Book, prices: PairPrices, bus: PairPrices, flows: _Flows) -> int:
     """The gap of these flows, price times energy; what is sent in vain is lost, at lost load where
-    sellers do not have it."""
+    sellers do not have it or a feeder does not carry it."""
     lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
     retail = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN
     feed_in = book.prices.feed_in_ucoin_per_kwh * PCOIN_PER_UCOIN
     fee = book.prices.local_fee_ucoin_per_kwh * PCOIN_PER_UCOIN
-    lowest = min([feed_in, *(reserve - fee for reserve in prices.sellers)])
+    lowest = min([feed_in, *(reserve - fee for reserve in bus.sellers)])
     import_left = book.import_limit_wh * UNITS_PER_WH - sum(flows.fetched)
     export_left = book.export_limit_wh * UNITS_PER_WH - sum(flows.handed)
-    gap = (_highest(book, prices) - retail) * import_left + (feed_in - lowest) * export_left
+    gap = (_highest(book, bus) - retail) * import_left + (feed_in - lowest) * export_left
     for at, price in enumerate(prices.buyers):
         taken = flows.taken[at]
         vain = flows.sent[at] + flows.fetched[at] - taken
-        gap += _buyer_gap(book.buys[at], price, taken, lost_load) + price * vain
+        gap += buyer_gap(book.buys[at], price, taken, lost_load) + price * vain
     for at, reserve in enumerate(prices.sellers):
         order = book.sells[at]
         left = order.max_wh * UNITS_PER_WH - flows.sold[at] - flows.handed[at]
         gap += (reserve - _cost(book, order)) * left if left > 0 else (reserve - lost_load) * left
-        gap += flows.handed[at] * (reserve - fee - lowest)
+        gap += flows.handed[at] * (bus.sellers[at] - fee - lowest)
         # 2^64 / slope was rounded down by less than a share of 2^-34, which costs its square.
-        gap += (flows.income[at] >> 68) + 1
-    return gap
+        gap += (flows.income[at] - bus.sellers[at] * flows.sold[at] >> 68) + 1
+    return gap + feeders_gap(book, prices.feeders, _net(book, flows), UNITS_PER_WH, lost_load)
 
 
-def _buyer_gap(order: BuyOrder, price: int, taken: int, lost_load: int) -> int:
+def buyer_gap(order: BuyOrder, price: int, taken: int, lost_load: int) -> int:
+    """What a buyer could gain at its price, soft minimum included; price times energy."""
     least, most = order.min_wh * UNITS_PER_WH, order.max_wh * UNITS_PER_WH
     low = order.price_low_ucoin_per_kwh * PCOIN_PER_UCOIN
     high = order.price_high_ucoin_per_kwh * PCOIN_PER_UCOIN
@@ -268,85 +337,45 @@ def _buyer_gap(order: BuyOrder, price: int, taken: int, lost_load: int) -> int:
     return elastic_gap(price, low, high, most - least, taken - least)
 
 
-def _whole(book: Book, flows: _Flows) -> tuple[list[int], list[int], int]:
-    """Whole Wh per buyer and seller, and what the grid adds net; sums balance exactly.
-
-    Totals round down; shares by floor and largest remainder, so that nobody exceeds an order.
-    """
-    wanted_mwh = [_mwh(taken) for taken in flows.taken]
+def _whole(book: Book, flows: _Flows) -> Whole:
+    """Whole Wh per buyer and seller, and what the grid adds net."""
+    wanted_mwh = [mwh(taken) for taken in flows.taken]
     given_mwh = [
-        _mwh(min(s, order.max_wh * UNITS_PER_WH) + x)
+        mwh(min(s, order.max_wh * UNITS_PER_WH) + x)
         for s, x, order in zip(flows.sold, flows.handed, book.sells, strict=True)
     ]
-    wanted_wh, given_wh = sum(wanted_mwh) // MWH_PER_WH, sum(given_mwh) // MWH_PER_WH
-    fetched_wh, handed_wh = (_mwh(sum(f)) // MWH_PER_WH for f in (flows.fetched, flows.handed))
-    import_wh, export_wh = min(fetched_wh, wanted_wh), min(handed_wh, given_wh)
-    local_wh = min(wanted_wh - import_wh, given_wh - export_wh)
-    bought_wh = apportion(local_wh + import_wh, wanted_mwh)
-    return bought_wh, apportion(local_wh + export_wh, given_mwh), import_wh - export_wh
+    import_mwh = min(mwh(sum(flows.fetched)), sum(wanted_mwh))
+    export_mwh = min(mwh(sum(flows.handed)), sum(given_mwh))
+    net_wh = import_mwh // MWH_PER_WH - export_mwh // MWH_PER_WH
+    return whole_awards(book, wanted_mwh, given_mwh, net_wh)
 
 
-def _mwh(units: int) -> int:
+def mwh(units: int) -> int:
     """Thousandths of a Wh, rounded up: prices are rounded, and take that much from whole Wh."""
     return -(-units >> SLOPE_BITS)
 
 
-def _due(
-    book: Book,
-    flows: _Flows,
-    bought_wh: list[int],
-    sold_wh: list[int],
-    net_wh: int,
-    buyer_prices: list[int],
-) -> list[int] | None:
-    """Sellers' prices, ucoin/kWh: what their buyers pay less the fee, and feed-in for what the grid
-    takes, per kWh; less, where rounding leaves too little for all, an equal amount for each, never
-    below an ask. None where even the asks are not covered: no book is known in which rounding
-    takes all that sellers gain, and one in which it did would trade nothing worth having."""
-    prices = book.prices
-    fee = prices.local_fee_ucoin_per_kwh
-    export_wh = max(-net_wh, 0)
-    collected = sum(p * e for p, e in zip(buyer_prices, bought_wh, strict=True))
-    collected += prices.feed_in_ucoin_per_kwh * export_wh
-    collected -= prices.retail_ucoin_per_kwh * max(net_wh, 0)
-    collected -= fee * (sum(sold_wh) - export_wh)
-    fair = [_seller_price(book, flows, at) for at in range(len(sold_wh))]
-    asks = [order.ask_ucoin_per_kwh for order in book.sells]
-
-    def less(cut: int) -> list[int]:
-        return [max(price - cut, ask) for price, ask in zip(fair, asks, strict=True)]
-
-    def covered(due: list[int]) -> bool:
-        return sum(p * e for p, e in zip(due, sold_wh, strict=True)) <= collected
-
-    if covered(fair):
-        return fair
-    low, high = 1, prices.lost_load_ucoin_per_kwh
-    while low < high:
-        middle = (low + high) // 2
-        if covered(less(middle)):
-            high = middle
-        else:
-            low = middle + 1
-    return less(low) if covered(less(low)) else None
-
-
-def _seller_price(book: Book, flows: _Flows, at: int) -> int:
-    """What a seller's energy earns per kWh, sum_i p_i e_ij less the fee and what it exports."""
-    ask = book.sells[at].ask_ucoin_per_kwh
-    given = flows.sold[at] + flows.handed[at]
-    if given == 0:
-        return ask
+def _fair_prices(book: Book, prices: PairPrices, flows: _Flows) -> list[int]:
+    """What sellers' energy earns, ucoin/kWh: what their buyers pay at the bus less the fee, feed-in
+    for what the grid takes, and for all of it by how much it is dearer where they are."""
     fee = book.prices.local_fee_ucoin_per_kwh * PCOIN_PER_UCOIN
     feed_in = book.prices.feed_in_ucoin_per_kwh * PCOIN_PER_UCOIN
-    earned = flows.income[at] - fee * flows.sold[at] + feed_in * flows.handed[at]
-    return max(earned // (given * PCOIN_PER_UCOIN), ask)
+    fair = []
+    for at, place in enumerate(places_of(book).sells):
+        ask, given = book.sells[at].ask_ucoin_per_kwh, flows.sold[at] + flows.handed[at]
+        earned = flows.income[at] - fee * flows.sold[at] + feed_in * flows.handed[at]
+        earned += prices.dearer(place) * given
+        fair.append(max(earned // (given * PCOIN_PER_UCOIN), ask) if given else ask)
+    return fair
 
 
-def split_prices(orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int]) -> PairPrices:
+def split_prices(
+    orders: Sequence[BuyOrder | SellOrder], prices: Sequence[int], feeder_prices: Sequence[int] = ()
+) -> PairPrices:
     """Prices listed by order, as they are proposed, parted into buyers' and sellers'."""
     listed = list(zip(orders, prices, strict=True))
     return PairPrices(
         buyers=[price for order, price in listed if isinstance(order, BuyOrder)],
         sellers=[price for order, price in listed if isinstance(order, SellOrder)],
+        feeders=feeder_prices,
     )

@@ -36,7 +36,6 @@ from peerwatt.records.codec import encode
 from peerwatt.records.market import (
     NO_HASH,
     FeederRoom,
-    Mechanism,
     Round,
     RoundStatus,
     SlotLimit,
@@ -69,7 +68,7 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     if prices is None:
         return Refusal(Reason.OUT_OF_RANGE, "tariff")
     limit = state.get(LIMITS, round_id)
-    if limit is not None and limit.feeders and message.mechanism != Mechanism.WELFARE_PROPOSED:
+    if limit is not None and limit.feeders and not message.mechanism.proposed:
         return Refusal(Reason.FEEDERS_LIMITED, "mechanism")
     # --- checked; from here on only writes ---
     if limit is not None:
