@@ -25,7 +25,7 @@ RUNNING = "running.json"
 GO_ON = b"."
 """What the starter writes when the kept processes shall outlive it."""
 POLL_S = 0.05
-LOCK_S = 0.5
+LOCK_S = 0.05
 READY_S = 60.0
 END_S = 10.0
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -79,7 +79,7 @@ class Keeper:
         """The folder's lock; who only looks whether it is taken holds it for an instant."""
         deadline_s = time.monotonic() + LOCK_S
         while (lock := take_lock(self._folder)) is None and time.monotonic() < deadline_s:
-            time.sleep(POLL_S)
+            time.sleep(LOCK_S / 10)
         return lock
 
     def _tell(self, number: int, frame: object) -> None:

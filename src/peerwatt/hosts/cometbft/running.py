@@ -162,7 +162,12 @@ def _wait_until_ready(
         for node, keeper in keepers:
             if keeper.poll() is not None:
                 raise NetworkError(f"node '{node.name}' ended: {_last_words(network, node)}")
-        heights = [status.height for status in statuses(network, nodes)]
+        found = statuses(network, nodes)
+        # What answers may be a node that another start began.
+        heights = [
+            status.height if status.pids.get(KEEPER) == keeper.pid else None
+            for status, (_, keeper) in zip(found, keepers, strict=True)
+        ]
         known = [height for height in heights if height is not None]
         if len(known) == len(nodes):
             first = max(known) if first is None else first

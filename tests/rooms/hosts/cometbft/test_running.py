@@ -149,7 +149,7 @@ def test_a_start_that_comes_second_leaves_the_first_alone(
     before = processes(net)
     # As if the second had looked before the first began.
     monkeypatch.setattr(running, "_check_free", lambda network, node: None)
-    with pytest.raises(NetworkError, match="node 'north' ended: keeper: is kept already"):
+    with pytest.raises(NetworkError, match="ended: keeper: is kept already"):
         running.start(net, program, net.nodes)
     assert sorted(processes(net)) == sorted(before)
 
