@@ -75,7 +75,7 @@ class Actors:
             (self._money, 6),
             (self._dispute, 5),
             (self._membership, 5),
-            (self._publishers.act, 8),
+            (self._publishers.act, 14),
             (self._operators.act, 12),
         )
         doings, weights = zip(*weighted, strict=True)
@@ -199,7 +199,7 @@ class Actors:
             return self._all.wallet(self._chance.choice((*DRIVERS, "grid")))
         if how == "mint":
             cosigner = self._chance.choice(("regulator", "regulator", "regulator", "grid", ""))
-            coins = self._chance.choice((0, 1, 5, 100, 6_000))
+            coins = self._chance.choice((0, 1, 5, 100, 6_000, 10_001))
             by = self._chance.choice((*("issuer",) * 7, "authority"))
             return self._all.mint(self._chance.choice(ANYONE), coins, cosigner, by)
         free = self._all.free_ucoin(name)

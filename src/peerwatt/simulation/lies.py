@@ -13,13 +13,15 @@ from msgspec.structs import replace
 
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import CodecError, Record, decode, encode
+from peerwatt.records.market import Mechanism
 from peerwatt.records.readings import SignedReading, sign_reading
 from peerwatt.simulation.parties import ANYONE, NEWCOMERS, SITES, SLOT_S, Parties
 from peerwatt.units import MAX_TIME_S, MAX_UCOIN
 
+MECHANISMS = (Mechanism.WELFARE, Mechanism.UNIFORM, Mechanism.WELFARE_PAIRS)
 HUGE = bytes(tx.MAX_TRANSACTION_BYTES + 1)
 WAYS = ("bit", "forged", "late", "chain", "nonce", "cosigner", "cosigner", "long")
-OVERSIZED = 0.02
+OVERSIZED = 0.04
 ENVELOPE = ("chain_id", "signer", "nonce", "valid_until_s")
 STEPS = (0, 1, 2, 60, 600, SLOT_S, 86_400, 40 * 86_400)
 NAMES = (*SITES, "east", "day", "night", "p1", "p2", "p4", "nowhere")
@@ -118,6 +120,8 @@ class Liar:
         match value:
             case bool() | None:
                 return value
+            case Mechanism():
+                return chance.choice(MECHANISMS)
             case int():
                 step = chance.choice(STEPS)
                 ends = (0, 1, value // 2, value * 2, MAX_TIME_S, MAX_UCOIN)

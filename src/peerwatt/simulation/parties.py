@@ -38,6 +38,8 @@ NEWCOMERS = ("newcomer", "observer")
 ANYONE = (*DRIVERS, *ROLES, "stranger")
 PROPOSE_LEAD_S = 600
 FINE_UCOIN = 1_000_003
+FEEDERS = ("east-row", "west-row")
+LOST_LOAD = 500_000
 CHARGE_W, DISCHARGE_W = 11_000, 10_000
 ON_BLOCK_TIME = 6
 """One chain in so many runs on the time of its blocks, the others on ticks."""
@@ -143,39 +145,31 @@ class Parties:
         for name in ("supplier", "grid", "regulator", *SITES.values(), *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
 
-    def site(
-        self,
-        site: str,
-        operator: str,
-        cosigner: str = "grid",
-        grid: str = "grid",
-        supplier: str = "supplier",
-    ) -> bytes:
+    def site(self, site: str, operator: str, cosigner: str = "grid", **changed: Any) -> bytes:
         """A hub, behind a connection that may be small."""
-        return self.sign(
-            operator,
-            tx.RegisterSite,
-            cosigner=cosigner,
-            site=site,
-            supplier=self.key(supplier).public,
-            grid_operator=self.key(grid).public,
-            main_meter=self.meter(site, "").public,
-            import_limit_w=self._chance.choice((2_000, 6_000, 40_000)),
-            export_limit_w=self._chance.choice((0, 3_000, 20_000)),
-            slot_s=SLOT_S,
-        )
+        fields: dict[str, Any] = {
+            "site": site,
+            "supplier": self.key("supplier").public,
+            "grid_operator": self.key("grid").public,
+            "main_meter": self.meter(site, "").public,
+            "import_limit_w": self._chance.choice((2_000, 6_000, 40_000)),
+            "export_limit_w": self._chance.choice((0, 3_000, 20_000)),
+            "slot_s": SLOT_S,
+            "feeders": FEEDERS,
+        }
+        return self.sign(operator, tx.RegisterSite, cosigner, **(fields | changed))
 
-    def port(self, site: str, port: str, operator: str, meter_at: str = "") -> bytes:
-        """A charger, with the key of its meter, or of another port's."""
-        return self.sign(
-            operator,
-            tx.RegisterPort,
-            site=site,
-            port=port,
-            meter=self.meter(site, meter_at or port).public,
-            charge_limit_w=CHARGE_W,
-            discharge_limit_w=DISCHARGE_W,
-        )
+    def port(self, site: str, port: str, operator: str, **changed: Any) -> bytes:
+        """A charger, with the key of its meter."""
+        fields: dict[str, Any] = {
+            "site": site,
+            "port": port,
+            "meter": self.meter(site, port).public,
+            "charge_limit_w": CHARGE_W,
+            "discharge_limit_w": DISCHARGE_W,
+            "feeder": self._chance.choice(("", *FEEDERS)),
+        }
+        return self.sign(operator, tx.RegisterPort, **(fields | changed))
 
     def meter(self, site: str, port: str) -> SigningKey:
         """The meter at a port; the empty port is the site's main meter."""
@@ -184,29 +178,30 @@ class Parties:
             self._meters[name] = self._derived(name)
         return self._meters[name]
 
-    def tariff(self, name: str, by: str = "supplier", cosigner: str = "grid") -> bytes:
+    def tariff(
+        self, name: str, by: str = "supplier", cosigner: str = "grid", **changed: Any
+    ) -> bytes:
         """A supplier's prices: all day the same, or cheaper after some slots."""
-        steps = [self._step(START_S, 300_000)]
+        steps = [self.step(START_S, 300_000)]
         if name != "day":
             later_s = self.now_s // SLOT_S * SLOT_S + self._chance.choice((2, 5)) * SLOT_S
-            steps.append(self._step(later_s + self._chance.choice((0, 0, 60)), 200_000))
-        return self.sign(
-            by,
-            tx.PublishTariff,
-            cosigner=cosigner,
-            tariff=name,
-            price_rule=self._chance.choice(tuple(PriceRule)),
-            steps=tuple(steps),
-            end_s=START_S + YEAR_S,
-            network_fee_ucoin_per_kwh=10_001,
-            platform_fee_ucoin_per_kwh=5_003,
-            levy_ucoin_per_kwh=4_999,
-            lost_load_ucoin_per_kwh=500_000,
-            shortfall_penalty_ucoin_per_kwh=50_001,
-            failed_clearing_penalty_ucoin=FINE_UCOIN,
-        )
+            steps.append(self.step(later_s + self._chance.choice((0, 0, 60)), 200_000))
+        fields: dict[str, Any] = {
+            "tariff": name,
+            "price_rule": self._chance.choice(tuple(PriceRule)),
+            "steps": tuple(steps),
+            "end_s": START_S + YEAR_S,
+            "network_fee_ucoin_per_kwh": 10_001,
+            "platform_fee_ucoin_per_kwh": 5_003,
+            "levy_ucoin_per_kwh": 4_999,
+            "lost_load_ucoin_per_kwh": LOST_LOAD,
+            "shortfall_penalty_ucoin_per_kwh": 50_001,
+            "failed_clearing_penalty_ucoin": FINE_UCOIN,
+        }
+        return self.sign(by, tx.PublishTariff, cosigner, **(fields | changed))
 
-    def _step(self, from_s: int, retail: int) -> TariffStep:
+    def step(self, from_s: int, retail: int) -> TariffStep:
+        """Prices from a time on."""
         feed_in = self._chance.choice((70_007, 80_000))
         return TariffStep(from_s=from_s, retail_ucoin_per_kwh=retail, feed_in_ucoin_per_kwh=feed_in)
 
