@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from peerwatt.audit.claims import ON_NO_LEDGER, UTC, check_claims
 from peerwatt.audit.rederive import Certified, Rederived, rederive
+from peerwatt.audit.validators import LiveNetwork, check_votes
 from peerwatt.contracts import ledger
 from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.contracts.state import InvariantError
@@ -57,9 +58,11 @@ def verify_folder(
     *,
     trusted_head: bytes | None = None,
     witness: bytes | None = None,
+    network: LiveNetwork | None = None,
     progress: Progress = lambda height: None,
 ) -> Report:
-    """All that can be said of a run folder, which without a readable manifest is nothing."""
+    """All that can be said of a run folder, which without a readable manifest is nothing; beside
+    a network, whether its blocks are the ones that the network's validators signed."""
     try:
         manifest = read_manifest(folder)
     except ManifestError as error:
@@ -77,10 +80,10 @@ def verify_folder(
     findings += _round_findings(derived)
     claims = check_claims(folder, chain, {problem.split(": ")[0] for problem in problems})
     findings += claims.findings
-    if isinstance(chain, DecidedChain):
-        text = "that a network's validators decided these blocks: their headers would show it"
-        findings.append(Finding(Verdict.NOT_SHOWN, text))
-    findings += _anchor_findings(chain, trusted_head, witness)
+    votes, hashes = check_votes(folder / LEDGER, chain, network)
+    findings += votes
+    if network is None or trusted_head or witness:
+        findings += _anchor_findings(chain, hashes, trusted_head, witness)
     findings.append(Finding(Verdict.NOT_SHOWN, ON_NO_LEDGER))
     if chain.chain_id.startswith(SIMULATION_PREFIX):
         text = "a simulation: anyone can derive its keys, so its signatures name nobody"
@@ -194,14 +197,17 @@ def _gap_findings(clearings: list[Certified]) -> list[Finding]:
 
 
 def _anchor_findings(
-    chain: Replica, trusted_head: bytes | None, witness: bytes | None
+    chain: Replica,
+    engine_hashes: list[bytes],
+    trusted_head: bytes | None,
+    witness: bytes | None,
 ) -> list[Finding]:
     """What stands behind the chain beside its operator's own word."""
     findings = []
     ids = [chain.block(h).signed_header.header.block_id for h in range(1, chain.height + 1)]
     if trusted_head is not None:
         text = f"the head that you trust, {trusted_head.hex()[:16]}…, is on this chain"
-        findings.append(_finding(trusted_head in ids, text))
+        findings.append(_finding(trusted_head in ids + engine_hashes, text))
     signers = [each.witness for each in chain.witnesses() if each.height == chain.height]
     if witness is not None:
         text = f"the head is co-signed by {witness.hex()[:16]}…, whom you trust"
@@ -209,6 +215,8 @@ def _anchor_findings(
     if not findings:
         seen = ", ".join(_name(chain, each) for each in signers)
         text = "internally consistent; its operator is not independently witnessed"
+        if isinstance(chain, DecidedChain):
+            text = "internally consistent; you named no head of it that you trust"
         text += f" (co-signed by {seen}: trust it with --witness)" if seen else ""
         findings.append(Finding(Verdict.NOT_SHOWN, text))
     return findings

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from peerwatt.cli.screen import console, progress, show_day
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DayConfig
-from peerwatt.simulation.run import BUNDLED, DayRun, sessions_of
+from peerwatt.simulation.run import BUNDLED, DayRun, Place, sessions_of
+from peerwatt.simulation.venue import OneProcess
 from peerwatt.simulation.world import World
 
 
-def run_day(config: DayConfig, sessions: Path | None, out: Path, network: Path | None) -> None:
+def run_day(
+    config: DayConfig,
+    sessions: Path | None,
+    out: Path,
+    network: Path | None,
+    chain_id: str | None,
+) -> None:
     """Raises ValueError, before anything is written, for a day that cannot be run or kept."""
+    if network is not None and chain_id is not None:
+        raise ValueError("--chain-id: the network's chain has its own")
     with RunFolder(out) as folder:
         source = BUNDLED if sessions is None else sessions.name
         run = DayRun(config, sessions_of(config, sessions), source)
-        run.found(World, network=network)
+        run.found(World, at=place_of(config, network, chain_id))
         with progress(f"{config.site} {config.date}") as step:
             run.live(step)
         run.write(folder)
     show_day(run.summary)
     told = f"\nReport: {out / 'report.html'}\nCheck it: peerwatt verify {out}"
     console.print(told, markup=False)
+
+
+def place_of(config: DayConfig, network: Path | None, chain_id: str | None = None) -> Place:
+    """Where a day is lived: on a running network, or in this process."""
+    if network is None:
+        return partial(OneProcess, config, chain_id=chain_id)
+    from peerwatt.simulation.on_network import OnNetwork
+
+    return partial(OnNetwork, network)

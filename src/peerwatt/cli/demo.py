@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from peerwatt.audit.folder import verify_folder
+from peerwatt.cli.day import place_of
 from peerwatt.cli.screen import console, plain, progress, show_day, show_findings, show_refused
 from peerwatt.records.codec import encode
 from peerwatt.records.receipts import Reason
@@ -23,11 +24,11 @@ FOLDER = "peerwatt-demo"
 RECEIPT = "car.receipt"
 
 
-def run_demo(out: Path | None, seed: int) -> None:
+def run_demo(out: Path | None, seed: int, network: Path | None) -> None:
     """Two days, one folder, one receipt; says where to look next."""
     path = _free_folder() if out is None else out
     with RunFolder(path) as folder:
-        run = _live(seed)
+        run = _live(seed, network)
         run.write(folder)
     witness = run.world.keys.key("grid-operator").public
     console.print(f"\n[bold]peerwatt verify {plain(str(path))} --witness {witness.hex()}[/]")
@@ -38,8 +39,9 @@ def run_demo(out: Path | None, seed: int) -> None:
     _where_next(path, _write_receipt(run, path))
 
 
-def _live(seed: int) -> DayRun:
-    """The day behind a small connection, with the lies; the same without a limit beside it."""
+def _live(seed: int, network: Path | None) -> DayRun:
+    """The day behind a small connection, with the lies; the same without a limit beside it. Only
+    the first is lived on the network, whose chain holds one day."""
     limited = load(seed=seed)
     console.print(
         "[bold]A day at a real charging site.[/] Sessions, times, energy and tariff are real; "
@@ -47,7 +49,7 @@ def _live(seed: int) -> DayRun:
     )
     sessions = sessions_of(limited, None)
     run = DayRun(limited, sessions)
-    run.found(AttackedWorld).tempt()
+    run.found(AttackedWorld, at=place_of(limited, network)).tempt()
     with progress("72 kW connection") as step:
         run.live(step)
     show_day(run.summary)
@@ -56,7 +58,10 @@ def _live(seed: int) -> DayRun:
     with progress("no limit") as step:
         open_ended.live(step)
     _show_open_ended(run, open_ended)
-    console.print("\n[bold]Three lies[/], turned away at admission and, smuggled in, in a block:")
+    where = "turned away at admission and, smuggled in, in a block:"
+    if network is not None:
+        where = "turned away by the validators (who alone could smuggle one into a block):"
+    console.print(f"\n[bold]Three lies[/], {where}")
     show_refused(run.tables["refused"].rows(named=True))
     _show_proof(limited, sessions)
     return run

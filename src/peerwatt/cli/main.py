@@ -86,11 +86,12 @@ def demo(
         Path | None, typer.Option(help="Folder for the results; a new one beside you if left out.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is assumed: who sells.")] = 1,
+    on: Network = None,
 ) -> None:
     """A real day at a charging hub, with three lies in it, run, settled and verified."""
     from peerwatt.cli.demo import run_demo
 
-    run_demo(out, seed)
+    run_demo(out, seed, on)
 
 
 @app.command()
@@ -105,29 +106,56 @@ def day(
     config: Annotated[Path | None, typer.Option(help="YAML file of assumptions.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is assumed.")] = None,
     on: Network = None,
+    chain_id: Annotated[
+        str | None,
+        typer.Option(help="The chain's name, 'sim-…'; the assumptions' fingerprint if left out."),
+    ] = None,
 ) -> None:
     """One day of real charging sessions on the market, in a folder that `verify` can check."""
     from peerwatt.cli.day import run_day
     from peerwatt.simulation.config import load
 
     chosen = load(config, site=site, date=date, mechanism=mechanism, seed=seed)
-    run_day(chosen, sessions, out, on)
+    run_day(chosen, sessions, out, on, chain_id)
 
 
 @app.command()
 def verify(
-    what: Annotated[Path, typer.Argument(help="A run's folder, or a receipt's file.")],
+    what: Annotated[
+        Path | None, typer.Argument(help="A run's folder, or a receipt's file.")
+    ] = None,
     trusted_head: Annotated[
         str | None, typer.Option(help="Id (hex) of a block that you have from elsewhere.")
     ] = None,
     witness: Annotated[
         str | None, typer.Option(help="Key (hex) of a member whose co-signature you trust.")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--network",
+            metavar="DIR",
+            help="A running network that it must be of; alone: check that network's chain.",
+        ),
+    ] = None,
 ) -> None:
     """Check a run or a receipt without believing it; exit 1 where something does not hold."""
     from peerwatt.cli.verify import run_verify
 
-    if not run_verify(what, trusted_head, witness):
+    if not run_verify(what, trusted_head, witness, against):
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """Compare awards, receipts and balances of two runs, whatever chains they are on; exit 1
+    where they differ."""
+    from peerwatt.cli.diff import run_diff
+
+    if not run_diff(first, second):
         raise typer.Exit(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from peerwatt.audit.folder import open_chain, verify_folder
 from peerwatt.cli.screen import console, progress, show_clearings, show_findings, show_refused
@@ -13,15 +14,29 @@ from peerwatt.records.codec import CodecError, decode, encode
 from peerwatt.records.market import SettledAward
 from peerwatt.units import UCOIN_PER_COIN
 
+if TYPE_CHECKING:
+    from peerwatt.audit.validators import LiveNetwork
+
 SUFFIX = ".receipt"
 
 
-def run_verify(what: Path, trusted_head: str | None, witness: str | None) -> bool:
-    """Check a folder or a receipt; whether everything that was checked holds."""
+def run_verify(
+    what: Path | None, trusted_head: str | None, witness: str | None, network: Path | None
+) -> bool:
+    """Check a folder, a receipt or a network; whether everything that was checked holds."""
     head, key = _bytes32("--trusted-head", trusted_head), _bytes32("--witness", witness)
-    if what.is_dir():
+    live = None if network is None else _live(network)
+    if what is None:
+        if live is None or head or key:
+            raise ValueError("what: name a run's folder or a receipt, or --network alone")
+        with progress("blocks"):
+            findings = live.check_live()
+        show_findings(findings)
+    elif what.is_dir():
         with progress("blocks") as step:
-            report = verify_folder(what, trusted_head=head, witness=key, progress=step)
+            report = verify_folder(
+                what, trusted_head=head, witness=key, network=live, progress=step
+            )
         findings = report.findings
         show_findings(findings)
         show_clearings(report.clearings, report.zone)
@@ -29,11 +44,19 @@ def run_verify(what: Path, trusted_head: str | None, witness: str | None) -> boo
     else:
         bundle = _read(what)
         findings = verify_bundle(bundle, trusted_head=head, witness=key, show_time=_utc)
+        if live is not None:
+            findings += live.check_receipt(bundle)
         _show_settled(bundle)
         show_findings(findings)
     sound = is_sound(findings)
     console.print("Everything that was checked holds." if sound else "[red]It does not hold.[/]")
     return sound
+
+
+def _live(network: Path) -> LiveNetwork:
+    from peerwatt.audit.validators import LiveNetwork
+
+    return LiveNetwork(network)
 
 
 def write_receipt(folder: Path, order: str, out: Path | None) -> None:

@@ -30,6 +30,7 @@ BUNDLED = "ACN-Data"
 T = TypeVar("T")
 W = TypeVar("W", bound=World)
 Progress = Callable[[int, int], None]
+Place = Callable[[int], Venue]
 
 
 class DayRun:
@@ -46,11 +47,12 @@ class DayRun:
         self.summary: Row = {}
         self.tables: dict[str, pl.DataFrame] = {}
 
-    def found(self, make: type[W], agent_for: AgentFor = ours, network: Path | None = None) -> W:
-        """The hub and its chain on the eve of the day, on a running network if one is named."""
+    def found(self, make: type[W], agent_for: AgentFor = ours, at: Place | None = None) -> W:
+        """The hub and its chain on the eve of the day; `at` gives the chain, for the time at which
+        it begins."""
 
         def build() -> W:
-            venue = None if network is None else _on_network(network, self.day.start_s)
+            venue = None if at is None else at(self.day.start_s - SETUP_LEAD_S)
             return make(self.config, self.day, agent_for=agent_for, venue=venue)
 
         world = self._timed("found", build)
@@ -92,12 +94,6 @@ class DayRun:
         result = work()
         self.timings_s[name] = time.perf_counter() - started_s
         return result
-
-
-def _on_network(folder: Path, day_start_s: int) -> Venue:
-    from peerwatt.simulation.on_network import OnNetwork
-
-    return OnNetwork(folder, day_start_s - SETUP_LEAD_S)
 
 
 def sessions_of(config: DayConfig, file: Path | None) -> tuple[Session, ...]:

@@ -54,12 +54,16 @@ class OneProcess:
     Args:
         config: the day's assumptions, from which chain id and keys follow.
         start_s: when the chain begins.
+        chain_id: another name for the chain; it begins with `sim-`.
+
+    Raises:
+        ValueError: the name will not do.
     """
 
     can_smuggle = True
 
-    def __init__(self, config: DayConfig, start_s: int) -> None:
-        self.keys = Keyring(config.sellers.seed, chain_id_of(config))
+    def __init__(self, config: DayConfig, start_s: int, *, chain_id: str | None = None) -> None:
+        self.keys = Keyring(config.sellers.seed, chain_id or chain_id_of(config))
         genesis = genesis_of(self.keys, start_s, DISPUTE_WINDOW_S)
         self.host = EmbeddedHost(ledger, Store(None), self.keys.key("aggregator"), genesis)
 

@@ -57,7 +57,7 @@ def test_a_network_s_run_is_verified_but_for_who_decided_it(
     assert texts["the folder is signed by aggregator"] is Verdict.HOLDS
     (made,) = [each for each in texts if "unsigned blocks follow from genesis" in each]
     assert texts[made] is Verdict.HOLDS
-    decision = "that a network's validators decided these blocks: their headers would show it"
+    decision = "that a network's validators decided these blocks: the folder keeps no votes"
     assert texts[decision] is Verdict.NOT_SHOWN
 
 
