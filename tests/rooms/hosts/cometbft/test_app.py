@@ -242,10 +242,11 @@ def test_an_engine_that_comes_back_executes_again_what_was_not_kept() -> None:
 
 def test_of_blocks_executed_one_after_the_other_the_last_is_kept() -> None:
     chain = DecidedChain(toy, Store(None), toy.genesis())
-    for units in (5, 7):
-        chain.finalize(Decided(1, 1, (toy.move(1, 0, 2, units),), validator_id(PROPOSER)))
+    for receiver in (3, 2):
+        chain.finalize(Decided(1, 1, (toy.move(1, 0, receiver, 7),), validator_id(PROPOSER)))
     chain.commit()
     assert chain.get("accounts", toy.key(2)).free_ucoin == 1007
+    assert chain.get("accounts", toy.key(3)).free_ucoin == 1000
     alone = DecidedChain(toy, Store(None), toy.genesis())
     alone.finalize(Decided(1, 1, (toy.move(1, 0, 2, 7),), validator_id(PROPOSER)))
     assert (chain.app_hash, chain.is_running) == (alone.app_hash, False)

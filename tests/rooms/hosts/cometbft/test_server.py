@@ -179,6 +179,9 @@ def test_for_an_engine_that_does_not_read_no_more_is_answered_nor_taken_in(
         # What is answered: the limit, one turn more, and what the socket's own buffers hold.
         before = len(answered)
         assert 25 < before < 200
+        other = Peer(started)
+        assert [other.ask(str(at)) for at in range(100)] == [[str(at)] for at in range(100)]
+        assert len(answered) == before + 100
         deaf.socket.settimeout(20)
         assert len(deaf.read(before)) == before
 
