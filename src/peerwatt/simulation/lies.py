@@ -18,7 +18,7 @@ from peerwatt.records.readings import SignedReading, sign_reading
 from peerwatt.simulation.parties import ANYONE, NEWCOMERS, SITES, SLOT_S, Parties
 from peerwatt.units import MAX_TIME_S, MAX_UCOIN
 
-MECHANISMS = (Mechanism.WELFARE, Mechanism.UNIFORM, Mechanism.WELFARE_PAIRS)
+MECHANISMS = (Mechanism.WELFARE, Mechanism.UNIFORM)
 HUGE = bytes(tx.MAX_TRANSACTION_BYTES + 1)
 WAYS = ("bit", "forged", "late", "chain", "nonce", "cosigner", "cosigner", "long")
 OVERSIZED = 0.04
