@@ -216,6 +216,7 @@ def test_the_stock_light_proxy_verifies_our_proofs_and_refuses_a_changed_value(
         liar.server_close()
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_loses_nothing_and_executes_alike(network: Network) -> None:
     """Application or engine die at a random moment while ticks come in."""
     rng = random.Random(8)
@@ -243,6 +244,7 @@ def test_killed_again_and_again_it_loses_nothing_and_executes_alike(network: Net
     assert again.get("chain", b"chain").market_time_s == 1_000 + sent - 1
 
 
+@pytest.mark.slow
 def test_a_new_node_syncs_its_state_from_a_snapshot(network: Network) -> None:
     (one,) = network.nodes
     with running(network, one, SNAPSHOT_EVERY):
