@@ -43,11 +43,11 @@ from peerwatt.simulation.parties import (
 )
 from peerwatt.simulation.publishers import Publishers
 
-PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_000)
+PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_000, 500_001)
 COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
 STEPS_S = (0, 1, 30, 60, 60, 120, 180, 300, 300, 900)
-ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000)
-ENERGY_WH = (1, 700, 1_500, 1_501, 2_000, 2_003, 2_500, 2_750)
+ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000, 500_001)
+ENERGY_WH = (0, 1, 700, 1_500, 1_501, 2_000, 2_003, 2_500, 2_750, 2_751)
 LIES = (
     *("repeated", "forged", "other slot", "longer slot", "less bought", "less sold"),
     *("bought backwards", "sold backwards"),
@@ -68,10 +68,10 @@ class Actors:
         """Somebody's next message, if there is one to send."""
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
             (self._opening, 7),
-            (self._plug, 7),
-            (self._order, 30),
+            (self._plug, 10),
+            (self._order, 42),
             (self._cancel, 2),
-            (self._report, 16),
+            (self._report, 26),
             (self._money, 6),
             (self._dispute, 5),
             (self._membership, 5),
@@ -115,7 +115,7 @@ class Actors:
             clear_by_s=start_s - CLEAR_LEAD_S,
             slot_start_s=start_s,
             slot_end_s=end_s,
-            settle_by_s=end_s + SETTLE_LAG_S,
+            settle_by_s=end_s + self._chance.choice((SETTLE_LAG_S, 3 * SETTLE_LAG_S)),
         )
 
     def _plug(self) -> bytes:
@@ -236,6 +236,10 @@ class Actors:
         )
         site = self._all.host.get("sites", market_round.site.encode())
         by = self._all.names[site.operator]
+        if self._chance.random() < 0.05:
+            by = self._chance.choice(tuple(ROLES))
+        if self._chance.random() < 0.04:
+            readings = readings[::-1]
         return self._all.sign(by, tx.ReportReadings, round_id=round_id, readings=readings)
 
     def _measured(self, award: Award) -> int:
@@ -251,7 +255,7 @@ class Actors:
         sequence, bought, sold = (
             (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
         )
-        lie = self._chance.choice(LIES) if self._chance.random() < 0.08 else ""
+        lie = self._chance.choice(LIES) if self._chance.random() < 0.12 else ""
         shift_s = self._chance.choice((-SLOT_S, SLOT_S)) if lie == "other slot" else 0
         if lie == "less bought":
             bought = max(bought - 1, 0)
@@ -289,16 +293,23 @@ class Actors:
             for round_id, _ in self.rounds(RoundStatus.SETTLED)
             for _, row in self._all.host.items("settlements", round_id)
         ]
+        early = [
+            (round_id, row)
+            for round_id, _ in self.rounds(RoundStatus.CLEARED, RoundStatus.DELIVERED)
+            for _, row in self._all.host.items("awards", round_id)
+        ]
+        rows = early if self._chance.random() < 0.1 else rows
         if not rows:
             return None
         round_id, row = self._chance.choice(rows)
-        stake = row.paid_ucoin + row.received_ucoin + row.penalty_ucoin
+        parts = ("paid_ucoin", "received_ucoin", "penalty_ucoin")
+        stake = sum(getattr(row, part, 0) for part in parts)
         return self._all.sign(
             self._all.names[row.owner] if self._chance.random() < 0.9 else "eve",
             tx.OpenDispute,
             round_id=round_id,
             order_id=row.order_id,
-            amount_ucoin=self._chance.choice((0, 1, row.paid_ucoin, stake, stake + 1)),
+            amount_ucoin=self._chance.choice((0, 1, stake // 2, stake, stake + 1)),
             statement_hash=digest(b"statement"),
         )
 

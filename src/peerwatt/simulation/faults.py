@@ -29,7 +29,7 @@ from peerwatt.simulation.lies import HUGE, OVERSIZED, Liar
 from peerwatt.simulation.parties import Parties
 from peerwatt.simulation.reference import ENDED
 
-MOST_MESSAGES = 14
+MOST_MESSAGES = 18
 LOST, DOUBLED, DELAYED, SHUFFLED = 0.05, 0.08, 0.12, 0.3
 AT_ONCE = 0.2
 """How often everybody sends before anything is delivered, unaware of one another."""

@@ -22,6 +22,7 @@ from peerwatt.simulation.parties import (
     SITES,
     SLOT_S,
     START_S,
+    YEAR_S,
     Parties,
 )
 
@@ -69,7 +70,9 @@ class Publishers:
             {"steps": (step(START_S, LOST_LOAD + 1),)},
             {},
         )
-        name = self._chance.choice(("night", "late", self._fresh("tariff", "day")))
+        name = self._chance.choice(("night", self._fresh("tariff", "day")))
+        if self._chance.random() < 0.1:
+            return self._all.tariff("late", steps=(step(START_S + YEAR_S // 2, 300_000),))
         return self._all.tariff(**{"name": name, **self._chance.choice(wrong)})
 
     def _hub(self) -> bytes:

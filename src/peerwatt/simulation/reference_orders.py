@@ -173,7 +173,11 @@ def _reading(
         yield Reason.BAD_READING_SIGNATURE
     if reading.start_s != market_round.slot_start_s or reading.end_s != market_round.slot_end_s:
         yield Reason.WRONG_PERIOD
-    last = rows.get("meter_progress", reading.meter)
+    # What the meter has said before is this very slot's, if it has been heard in this round.
+    again = meter.port.encode() in rows.shelf("readings", message.round_id)
+    if again:
+        yield Reason.ALREADY_REPORTED
+    last = None if again else rows.get("meter_progress", reading.meter)
     bought = [reading.import_start_wh, reading.import_end_wh]
     sold = [reading.export_start_wh, reading.export_end_wh]
     if last is not None:
@@ -185,8 +189,6 @@ def _reading(
             yield Reason.WRONG_PERIOD
     if bought != sorted(bought) or sold != sorted(sold):
         yield Reason.REGISTER_BACKWARDS
-    if meter.port.encode() in rows.shelf("readings", message.round_id):
-        yield Reason.ALREADY_REPORTED
 
 
 def window_end_s(rows: Rows, market_round: Round) -> int:
@@ -207,6 +209,8 @@ def to_dispute(rows: Rows, message: tx.OpenDispute, now_s: int) -> Objections:
     over = status in (RoundStatus.ENDED, RoundStatus.VOID)
     if over or now_s >= window_end_s(rows, market_round):
         yield Reason.TOO_LATE
+    if status != RoundStatus.SETTLED:
+        return
     row = rows.get("settlements", message.order_id, message.round_id)
     if row is None:
         yield Reason.UNKNOWN_ORDER
