@@ -48,8 +48,8 @@ class LiveNetwork:
         nodes = Nodes(self.urls, self.start.chain_id)
         try:
             reader = Reader(nodes, self.start.validators)
-            why = self._first_difference(chain, reader)
             latest = reader.height()
+            why = _first_difference(chain, reader, latest)
         except (RpcError, TimeoutError) as error:
             findings.append(_not_reached(error))
             return findings
@@ -59,28 +59,19 @@ class LiveNetwork:
         text += f"; the network stands at block {latest}" if why is None else f": {why}"
         return [*findings, _finding(why is None, text)]
 
-    @staticmethod
-    def _first_difference(chain: Replica, reader: Reader) -> str | None:
-        for height in range(1, chain.height + 1):
-            header = reader.header(height)
-            what = difference(chain.block(height).signed_header.header, header)
-            if what is None and height > 1:
-                same = header.results_hash == results_hash(chain.receipts(height - 1))
-                what = None if same else "receipts of the block before"
-            if what is not None:
-                return f"block {height}: its {what} differs"
-        return None
-
     def check_receipt(self, bundle: ReceiptBundle) -> list[Finding]:
         """Whether the header that a receipt leads to is one that the network's validators
         signed."""
         header = bundle.round.header.header
         height, nodes = header.context.height, Nodes(self.urls, self.start.chain_id)
+        reader = Reader(nodes, self.start.validators)
         try:
             if header.chain_id != self.start.chain_id:
-                what: str | None = f"chain is {header.chain_id}, not {self.start.chain_id}"
+                what: str | None = "chain id"
+            elif height > reader.height():
+                what = "height"
             else:
-                what = difference(header, Reader(nodes, self.start.validators).header(height))
+                what = difference(header, reader.header(height))
         except (RpcError, TimeoutError) as error:
             return [_not_reached(error)]
         finally:
@@ -107,6 +98,21 @@ class LiveNetwork:
             Finding(Verdict.HOLDS, text),
             _finding(not broken, "; ".join([balance, *broken])),
         ]
+
+
+def _first_difference(chain: Replica, reader: Reader, latest: int) -> str | None:
+    """The first block that is not the network's, which stands at `latest`, if there is one."""
+    for height in range(1, chain.height + 1):
+        if height > latest:
+            return f"block {height}: the network has come to {latest} only"
+        header = reader.header(height)
+        what = difference(chain.block(height).signed_header.header, header)
+        if what is None and height > 1:
+            same = header.results_hash == results_hash(chain.receipts(height - 1))
+            what = None if same else "receipts of the block before"
+        if what is not None:
+            return f"block {height}: its {what} differs"
+    return None
 
 
 class Votes(NamedTuple):

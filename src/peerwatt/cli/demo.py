@@ -60,7 +60,10 @@ def _live(seed: int, network: Path | None) -> DayRun:
     _show_open_ended(run, open_ended)
     where = "turned away at admission and, smuggled in, in a block:"
     if network is not None:
-        where = "turned away by the validators (who alone could smuggle one into a block):"
+        where = (
+            "offered to the validators, who alone could smuggle one into a block. An order that is "
+            "sent once more is the same order to them, and changes nothing; two are turned away:"
+        )
     console.print(f"\n[bold]Three lies[/], {where}")
     show_refused(run.tables["refused"].rows(named=True))
     _show_proof(limited, sessions)

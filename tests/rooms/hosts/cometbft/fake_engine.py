@@ -115,7 +115,7 @@ class FakeEngine:
                 Misbehavior(type=1, validator=Validator(address=each, power=1))
                 for each in misbehavior
             ),
-            hash=bytes([height]) * 32,
+            hash=height.to_bytes(32, "big"),
             height=height,
             time=Timestamp(seconds=time_s, nanos=5),
             proposer_address=PROPOSER,

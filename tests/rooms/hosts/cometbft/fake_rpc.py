@@ -29,6 +29,7 @@ from peerwatt.hosts.cometbft.rpc import Nodes
 from peerwatt.hosts.cometbft.snapshots import Shelf
 from peerwatt.hosts.store import Store
 from peerwatt.records.codec import decode
+from peerwatt.records.members import Genesis
 from peerwatt.records.merkle import EMPTY_ROOT, tree_root
 from peerwatt.records.receipts import Receipt
 from peerwatt.records.signing import SigningKey
@@ -65,15 +66,18 @@ def block_id(data: bytes) -> dict[str, Any]:
 
 
 class FakeChain:
-    """An engine with the toy application and signed headers; `keys` sign from the next block on."""
+    """An engine with an application, the toy's if no other is named, and signed headers; `keys`
+    sign from the next block on."""
 
-    def __init__(self, folder: Any) -> None:
-        self.engine = FakeEngine(toy.genesis())
+    def __init__(self, folder: Any, ledger: Any = toy, genesis: bytes = toy.genesis()) -> None:
+        self.ledger_genesis = genesis
+        self.chain_id = decode(genesis, Genesis).chain_id
+        self.engine = FakeEngine(genesis)
         # Nodes answer in threads of their own, one at a time.
         shared = partial(sqlite3.connect, check_same_thread=False)
         with patch("sqlite3.connect", shared):
             store = Store(None)
-        self.app = Application(toy, store, toy.genesis(), Shelf(folder, 0))
+        self.app = Application(ledger, store, genesis, Shelf(folder, 0))
         self.engine.connect(self.app.answer)
         self.keys = validators(1, 2, 3, 4)
         self.first_keys = self.keys
@@ -85,9 +89,9 @@ class FakeChain:
     @property
     def genesis(self) -> bytes:
         document = {
-            "chain_id": CHAIN,
+            "chain_id": self.chain_id,
             "validators": rows(self.first_keys, "power"),
-            "app_state": app_state(toy.genesis()),
+            "app_state": app_state(self.ledger_genesis),
         }
         return json.dumps(document).encode()
 
@@ -106,7 +110,7 @@ class FakeChain:
         last = bytes.fromhex(self.commits[-1]["block_id"]["hash"]) if self.commits else b""
         header = {
             "version": {"block": "11", "app": "1"},
-            "chain_id": CHAIN,
+            "chain_id": self.chain_id,
             "height": str(number),
             "time": f"{time:%Y-%m-%dT%H:%M:%S}.5Z",
             "last_block_id": block_id(last),
@@ -158,7 +162,7 @@ class FakeNode:
 
     def __init__(self, chain: FakeChain) -> None:
         self.chain = chain
-        self.chain_id = CHAIN
+        self.chain_id = chain.chain_id
         self.lie: Lie = lambda method, params, result: result
         self.raw: bytes | None = None
         self.calls: list[str] = []
@@ -170,6 +174,7 @@ class FakeNode:
         self.hangs_up = 0
         self.decides = False
         self.loses = False
+        self.room = 3
         node = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -249,8 +254,8 @@ class FakeNode:
         transaction = base64.b64decode(tx)
         if transaction in self.cache:
             raise Refusal("tx already exists in cache")
-        if len(self.chain.engine.mempool) >= 3:
-            raise Refusal("mempool is full: number of txs 3 (max: 3)")
+        if len(self.chain.engine.mempool) >= self.room:
+            raise Refusal(f"mempool is full: number of txs {self.room} (max: {self.room})")
         checked = self.chain.engine.offer(transaction)
         if checked.code == 0:
             self.cache.add(transaction)
