@@ -47,6 +47,7 @@ class MechanismName(StrEnum):
     WELFARE = "welfare"
     UNIFORM = "uniform"
     WELFARE_PAIRS = "welfare-pairs"
+    WELFARE_PROPOSED = "welfare-proposed"
 
 
 class PeerName(StrEnum):

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from peerwatt.mechanisms.one_price import GridTerms
+from peerwatt.mechanisms.feeders import FeederClearing, Feeders
+from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare import PairsClearing
 from peerwatt.mechanisms.welfare_book import PairBuyers, PairSellers
 from peerwatt.records.market import BuyOrder, Order, Round, SellOrder
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN, WH_PER_KWH
 
-# A curve that does not fall has no logarithm; this one falls by a millionth.
+# A flat curve falls, or rises, by a millionth, so that a price says how much of it is served.
 LEAST_FALL = 1e-6
 
 
@@ -33,9 +34,7 @@ class PairsBook(NamedTuple):
 
 def pairs_book(market_round: Round, orders: Sequence[Order]) -> PairsBook:
     """The book of a round; the order's slope is the pair's, 2 l1 of PETCON."""
-    prices = market_round.prices
-    buys = [order for order in orders if isinstance(order, BuyOrder)]
-    sells = [order for order in orders if isinstance(order, SellOrder)]
+    buys, sells = _parted(orders)
     return PairsBook(
         buyers=_buyers(buys),
         sellers=PairSellers(
@@ -43,22 +42,85 @@ def pairs_book(market_round: Round, orders: Sequence[Order]) -> PairsBook:
             quadratic_cost=_coin([order.slope_ucoin_per_kwh2 for order in sells]) / 2,
             linear_cost=_coin([order.ask_ucoin_per_kwh for order in sells]),
         ),
-        grid=GridTerms(
-            retail=prices.retail_ucoin_per_kwh / UCOIN_PER_COIN,
-            feed_in=prices.feed_in_ucoin_per_kwh / UCOIN_PER_COIN,
-            import_limit_kwh=market_round.import_limit_wh / WH_PER_KWH,
-            export_limit_kwh=market_round.export_limit_wh / WH_PER_KWH,
-            local_fee=prices.local_fee_ucoin_per_kwh / UCOIN_PER_COIN,
+        grid=_grid(market_round),
+        lost_load=market_round.prices.lost_load_ucoin_per_kwh / UCOIN_PER_COIN,
+    )
+
+
+class OnePriceBook(NamedTuple):
+    """A frozen book as the mechanism of one price a feeder takes it, in kWh and coin."""
+
+    buyers: BuyerCurves
+    sellers: SellerCurves
+    grid: GridTerms
+    feeders: Feeders
+    lost_load: float
+
+
+def one_price_book(market_round: Round, orders: Sequence[Order]) -> OnePriceBook:
+    """The book of a round; the order's slope is that of its seller's total."""
+    buys, sells = _parted(orders)
+    prices = market_round.prices
+    high = _coin([max(order.price_high_ucoin_per_kwh, 1) for order in buys])
+    low = _coin([max(order.price_low_ucoin_per_kwh, 1) for order in buys])
+    most = _kwh([order.max_wh for order in sells])
+    rise = LEAST_FALL * prices.retail_ucoin_per_kwh / UCOIN_PER_COIN
+    slope = _coin([order.slope_ucoin_per_kwh2 for order in sells])
+    return OnePriceBook(
+        buyers=BuyerCurves(
+            minimum_kwh=_kwh([order.min_wh for order in buys]),
+            maximum_kwh=_kwh([_wanted_wh(order) for order in buys]),
+            price_high=high,
+            price_low=np.minimum(low, high * (1 - LEAST_FALL)),
         ),
+        sellers=SellerCurves(
+            maximum_kwh=most,
+            ask=_coin([order.ask_ucoin_per_kwh for order in sells]),
+            slope=np.maximum(slope, rise / most),
+        ),
+        grid=_grid(market_round),
+        feeders=_feeders(market_round, buys, sells),
         lost_load=prices.lost_load_ucoin_per_kwh / UCOIN_PER_COIN,
     )
+
+
+def _parted(orders: Sequence[Order]) -> tuple[list[BuyOrder], list[SellOrder]]:
+    buys = [order for order in orders if isinstance(order, BuyOrder)]
+    return buys, [order for order in orders if isinstance(order, SellOrder)]
+
+
+def _grid(market_round: Round) -> GridTerms:
+    prices = market_round.prices
+    return GridTerms(
+        retail=prices.retail_ucoin_per_kwh / UCOIN_PER_COIN,
+        feed_in=prices.feed_in_ucoin_per_kwh / UCOIN_PER_COIN,
+        import_limit_kwh=market_round.import_limit_wh / WH_PER_KWH,
+        export_limit_kwh=market_round.export_limit_wh / WH_PER_KWH,
+        local_fee=prices.local_fee_ucoin_per_kwh / UCOIN_PER_COIN,
+    )
+
+
+def _feeders(market_round: Round, buys: Sequence[BuyOrder], sells: Sequence[SellOrder]) -> Feeders:
+    """The limited feeders of a round; who is behind none of them is at the bus."""
+    places = {room.feeder: place for place, room in enumerate(market_round.feeders)}
+    bus = len(places)
+    return Feeders(
+        import_limit_kwh=_kwh([room.import_limit_wh for room in market_round.feeders]),
+        export_limit_kwh=_kwh([room.export_limit_wh for room in market_round.feeders]),
+        buyers=np.array([places.get(order.feeder, bus) for order in buys], dtype=np.intp),
+        sellers=np.array([places.get(order.feeder, bus) for order in sells], dtype=np.intp),
+    )
+
+
+def _wanted_wh(order: BuyOrder) -> int:
+    """A curve that ends at nothing is worth nothing beyond the minimum at any price."""
+    return order.max_wh if order.price_low_ucoin_per_kwh else order.min_wh
 
 
 def _buyers(buys: Sequence[BuyOrder]) -> PairBuyers:
     """w ln(1 + c/kappa) whose marginal value falls from the order's high to its low price."""
     least = _kwh([order.min_wh for order in buys])
-    # A curve that ends at nothing is worth nothing beyond the minimum at any price.
-    most = _kwh([order.max_wh if order.price_low_ucoin_per_kwh else order.min_wh for order in buys])
+    most = _kwh([_wanted_wh(order) for order in buys])
     high = _coin([max(order.price_high_ucoin_per_kwh, 1) for order in buys])
     low = _coin([max(order.price_low_ucoin_per_kwh, 1) for order in buys])
     low = np.minimum(low, high * (1 - LEAST_FALL))
@@ -84,6 +146,29 @@ def listed_prices(
             # Rounded up, so that no seller is asked for more than it offers.
             listed.append(max(math.ceil(float(next(sellers)) * pcoin_per_coin), cost))
     return tuple(listed)
+
+
+def listed_own_prices(market_round: Round, clearing: FeederClearing) -> tuple[int, ...]:
+    """The bus's price in pcoin/kWh, and by how much each limited feeder's differs; where something
+    is full rounded to the side on which less flows through it."""
+    prices = market_round.prices
+    highest = prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
+    retail = prices.retail_ucoin_per_kwh / UCOIN_PER_COIN
+    feed_in = (prices.feed_in_ucoin_per_kwh + prices.local_fee_ucoin_per_kwh) / UCOIN_PER_COIN
+
+    def whole(price: float, least: float, most: float) -> int:
+        exact = price * PCOIN_PER_UCOIN * UCOIN_PER_COIN
+        if price > most:
+            return min(math.ceil(exact), highest)
+        return min(math.floor(exact) if price < least else round(exact), highest)
+
+    bus_price = clearing.bus_price
+    bus = whole(bus_price, feed_in, retail)
+    own = [
+        bus if price == bus_price else whole(price, bus_price, bus_price)
+        for price in map(float, clearing.feeder_price)
+    ]
+    return (bus, *(price - bus for price in own))
 
 
 def _kwh(energies_wh: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

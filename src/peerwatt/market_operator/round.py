@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from peerwatt.hosts.host import View
-from peerwatt.market_operator.quantize import listed_prices, pairs_book
+from peerwatt.market_operator.quantize import (
+    listed_own_prices,
+    listed_prices,
+    one_price_book,
+    pairs_book,
+)
+from peerwatt.mechanisms.feeders import clear_one_price_feeders
 from peerwatt.mechanisms.welfare import clear_pairs
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
 from peerwatt.records.market import Mechanism, Round, RoundStatus, prices_hash
@@ -27,10 +33,17 @@ def awaits_proposal(market_round: Round) -> bool:
 
 
 def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:
-    """The prices that clear a frozen round best, one per order in pcoin/kWh; None where the solver
-    does not find them, and the round is left to others or to the grid."""
+    """The prices that clear a frozen round best, in pcoin/kWh: of pairs one per order, else the
+    bus's, and then of each limited feeder by how much it is dearer. None where the solver does not
+    find them, and the round is left to others or to the grid."""
     market_round: Round = view.get("rounds", round_id)
     orders = [order for _, order in view.items("orders", round_id)]
+    if market_round.mechanism == Mechanism.WELFARE_PROPOSED:
+        buyers, sellers, grid, feeders, lost_load = one_price_book(market_round, orders)
+        found = clear_one_price_feeders(buyers, sellers, grid, feeders, lost_load=lost_load)
+        return listed_own_prices(market_round, found)
+    if market_round.feeders:
+        return None
     book = pairs_book(market_round, orders)
     try:
         clearing = clear_pairs(
@@ -44,15 +57,18 @@ def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:
 def proposal_of(
     view: View, round_id: bytes, prices: tuple[int, ...], *, per_part: int = PRICES_PER_PART
 ) -> Iterator[dict[str, Any]]:
-    """The fields of the messages, mostly one, that propose these prices for a round."""
+    """The fields of the messages, mostly one, that propose for a round what `solve_round` found."""
     market_round: Round = view.get("rounds", round_id)
+    own = len(prices) - len(market_round.feeders)
+    prices, feeder_prices = prices[:own], prices[own:]
     parts = max(-(-len(prices) // per_part), 1)
     for part in range(parts):
         yield {
             "round_id": round_id,
             "orders_root": market_round.orders_root,
-            "prices_hash": prices_hash(prices),
+            "prices_hash": prices_hash(prices, feeder_prices),
             "part": part,
             "parts": parts,
             "prices": prices[part * per_part : (part + 1) * per_part],
+            "feeder_prices": () if part else feeder_prices,
         }

@@ -288,27 +288,49 @@ def _result(
     import_kwh: float,
     export_kwh: float,
 ) -> OnePriceClearing:
-    grid, sellers = book.grid, book.sellers
-    paid_out = float((sellers.ask * sold + sellers.slope * sold * sold / 2).sum())
-    local_kwh = float(sold.sum()) - export_kwh
-    welfare = (
-        _value(book, bought)
-        - paid_out
-        - grid.retail * import_kwh
-        + grid.feed_in * export_kwh
-        - grid.local_fee * local_kwh
-    )
+    welfare = _welfare(book, bought, sold, import_kwh, export_kwh)
     for array in (bought, sold):
         array.setflags(write=False)
     return OnePriceClearing(
         buyer_price=price,
-        seller_price=price - grid.local_fee,
+        seller_price=price - book.grid.local_fee,
         regime=_regime(book, price, bought, sold, import_kwh, export_kwh),
         bought_kwh=bought,
         sold_kwh=sold,
         import_kwh=import_kwh,
         export_kwh=export_kwh,
         welfare=welfare,
+    )
+
+
+def welfare_of(
+    buyers: BuyerCurves,
+    sellers: SellerCurves,
+    grid: GridTerms,
+    *,
+    bought: FloatArray,
+    sold: FloatArray,
+    import_kwh: float,
+    export_kwh: float,
+    lost_load: float,
+) -> float:
+    """The welfare of any quantities, (buyers,), (sellers,) and the grid's, in coin."""
+    book = _Book(buyers, sellers, grid, lost_load)
+    return _welfare(book, bought, sold, import_kwh, export_kwh)
+
+
+def _welfare(
+    book: _Book, bought: FloatArray, sold: FloatArray, import_kwh: float, export_kwh: float
+) -> float:
+    grid, sellers = book.grid, book.sellers
+    paid_out = float((sellers.ask * sold + sellers.slope * sold * sold / 2).sum())
+    local_kwh = float(sold.sum()) - export_kwh
+    return (
+        _value(book, bought)
+        - paid_out
+        - grid.retail * import_kwh
+        + grid.feed_in * export_kwh
+        - grid.local_fee * local_kwh
     )
 
 

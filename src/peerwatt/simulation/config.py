@@ -48,6 +48,7 @@ PositiveShare = Annotated[float, Field(gt=0, le=1)]
 UsdPerKwh = Annotated[float, Field(ge=0, le=100)]
 PowerKw = Annotated[float, Field(gt=0, le=1000)]
 Band = AfterValidator(_ascending)
+FeederName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,47}$")]
 
 
 class _Part(BaseModel):
@@ -146,7 +147,7 @@ class DayConfig(_Part):
     """Hours of the local clock from midnight to the end."""
     round_min: Literal[5, 10, 15, 20, 30, 60] = 15
     """Length of a round, minutes."""
-    mechanism: Literal["welfare", "uniform", "welfare-pairs"] = "welfare"
+    mechanism: Literal["welfare", "uniform", "welfare-pairs", "welfare-proposed"] = "welfare"
     """How a round is cleared."""
     need: Literal["delivered", "requested"] = "delivered"
     """What a car needs: what it truly took, or what its driver asked for, capped."""
@@ -158,6 +159,9 @@ class DayConfig(_Part):
     """The connection's import limit, kW; null = none. Left out: 72 at jpl, 36 at caltech."""
     export_limit_kw: Annotated[float, Field(ge=0, le=100_000)] | None = None
     """The connection's export limit, kW; null = none."""
+    feeders: dict[FeederName, Annotated[float, Field(gt=0, le=100_000)]] = {}
+    """Most power of each feeder within the site, kW net either way, by its name; the ports are
+    dealt out to them in turn. Needs a mechanism whose clearings are proposed."""
     port_kw: PowerKw = 6.6
     """Most charging power of a plug, kW."""
     battery: Literal["ideal", "full"] = "ideal"
@@ -202,6 +206,12 @@ class DayConfig(_Part):
                 "lost_load: must be at least the dearest retail price, "
                 f"{self.retail.dearest_usd_per_kwh:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _feeders_can_be_cleared(self) -> Self:
+        if self.feeders and self.mechanism not in ("welfare-pairs", "welfare-proposed"):
+            raise ValueError("feeders: need mechanism welfare-pairs or welfare-proposed")
         return self
 
     @property

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
+from msgspec.structs import replace
 
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.supplier import Supplier
 from peerwatt.records.codec import digest
-from peerwatt.records.market import Mechanism, PriceRule
+from peerwatt.records.market import FeederLimit, Mechanism, PriceRule
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.transactions import (
     WALLET_DOMAIN,
@@ -106,9 +108,11 @@ class Founding:
                 import_limit_w=max(limit.import_limit_w for limit in limits),
                 export_limit_w=max(limit.export_limit_w for limit in limits),
                 slot_s=self._day.slot_s,
+                feeders=tuple(sorted(config.feeders)),
             )
         )
         charge_w, discharge_w = round(config.port_kw * 1000), round(config.sellers.power_kw * 1000)
+        dealt = cycle(sorted(config.feeders) or ("",))
         for port in sorted({visit.port for visit in visits}):
             roof = port == ROOF
             _must(
@@ -120,8 +124,16 @@ class Founding:
                     meter=self._keys.meter(port).public,
                     charge_limit_w=0 if roof else charge_w,
                     discharge_limit_w=max(roof_power_w(self._day)) if roof else discharge_w,
+                    feeder=next(dealt),
                 )
             )
+        feeders = tuple(
+            FeederLimit(
+                feeder=name, import_limit_w=round(kw * 1000), export_limit_w=round(kw * 1000)
+            )
+            for name, kw in sorted(config.feeders.items())
+        )
+        limits = tuple(replace(limit, feeders=feeders) for limit in limits)
         _must(
             grid.send(
                 PublishLimits, valid_until_s=self._until_s, site=self._day.site, limits=limits
