@@ -27,6 +27,7 @@ ROLES = {
 MINT_CAP_UCOIN = 1_000_000_000 * UCOIN_PER_COIN
 MAX_ORDERS = 10_000
 MAX_WORK = 20_000
+EQUIVOCATION_PENALTY_UCOIN = 100 * UCOIN_PER_COIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +74,6 @@ def genesis_of(keys: Keyring, start_s: int, dispute_window_s: int) -> bytes:
             max_orders=MAX_ORDERS,
             max_work=MAX_WORK,
             dispute_window_s=dispute_window_s,
+            equivocation_penalty_ucoin=EQUIVOCATION_PENALTY_UCOIN,
         )
     )
