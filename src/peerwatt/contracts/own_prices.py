@@ -120,20 +120,40 @@ def _flows(book: Book, own: Sequence[int], places: Places) -> _Flows:
         _offered(order, own[at] - fee, book.prices.retail_ucoin_per_kwh)
         for order, at in zip(book.sells, places.sells, strict=True)
     ]
-    feeders = len(book.feeders)
-    for place, room in enumerate(_rooms(book)):
-        site = place == feeders
-        flows = net_flows(book, taken, given)
-        over = (sum(flows) if site else flows[place]) - room[0]
+    rooms = _rooms(book)
+    for place in range(len(book.feeders)):
+        over = net_flows(book, taken, given)[place] - rooms[place][0]
         if over > 0 and own[place] == lost_load:
-            short = [
-                at
-                for at, where in enumerate(places.buys)
-                if where == place or (site and own[where] == lost_load)
-            ]
-            cut_alike(taken, short, over)
+            cut_alike(taken, [at for at, where in enumerate(places.buys) if where == place], over)
+    if own[-1] == lost_load:
+        _share_connection(book, own, places, taken, given)
     net = net_flows(book, taken, given)
     return _Flows(taken, given, [*net[:-1], sum(net)])
+
+
+def _share_connection(
+    book: Book, own: Sequence[int], places: Places, taken: list[int], given: list[int]
+) -> None:
+    """Cut those at lost load, alike, to what the connection carries; but behind a feeder that can
+    send out no more of what it has, no further, and the others by so much more."""
+    lost_load = own[-1]
+    for _ in own:
+        flows = net_flows(book, taken, given)
+        over = sum(flows) - book.import_limit_wh * UNITS_PER_WH
+        slack = [n + out for n, (_, out) in zip(flows, _rooms(book), strict=True)]
+        slack[-1] = sum(taken)
+        short = [
+            [at for at, where in enumerate(places.buys) if where == place and slack[place] > 0]
+            if own[place] == lost_load
+            else []
+            for place in range(len(own))
+        ]
+        whole = sum(taken[at] for members in short for at in members)
+        if over <= 0 or whole == 0:
+            return
+        for members, room in zip(short, slack, strict=True):
+            part = ceil_div(sum(taken[at] for at in members) * over, whole)
+            cut_alike(taken, members, min(part, room))
 
 
 def _full_rise(order: SellOrder, retail: int) -> int:
@@ -162,7 +182,9 @@ def _gap(book: Book, own: Sequence[int], places: Places, flows: _Flows) -> int:
     dearer = [price - own[-1] for price in own[:-1]]
     gap += feeders_gap(book, dearer, flows.net, UNITS_PER_WH, lost_load)
     into, out = _rooms(book)[-1]
-    gap += lost_load * max(flows.net[-1] - into, -out - flows.net[-1], 0)
+    # What would come in has to be cut, and may be missed; what would go out is just not paid for.
+    gap += lost_load * max(flows.net[-1] - into, 0)
+    gap += (prices.feed_in_ucoin_per_kwh * PCOIN_PER_UCOIN + fee) * max(-out - flows.net[-1], 0)
     gap += linear_gap(
         own[-1] - prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN, max(flows.net[-1], 0), into
     )

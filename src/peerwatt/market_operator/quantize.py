@@ -21,6 +21,8 @@ from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN, WH_PER_KWH
 
 # A flat curve falls, or rises, by a millionth, so that a price says how much of it is served.
 LEAST_FALL = 1e-6
+# Of a price in pcoin/kWh, so much is what a float cannot say.
+NOISE = 1e-3
 
 
 class PairsBook(NamedTuple):
@@ -150,22 +152,21 @@ def listed_prices(
 
 def listed_own_prices(market_round: Round, clearing: FeederClearing) -> tuple[int, ...]:
     """The bus's price in pcoin/kWh, and by how much each limited feeder's differs; where something
-    is full rounded to the side on which less flows through it."""
+    is full rounded to the side on which less flows through it, and else up, as a little left over
+    is cheaper than a little missing."""
     prices = market_round.prices
     highest = prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    retail = prices.retail_ucoin_per_kwh / UCOIN_PER_COIN
     feed_in = (prices.feed_in_ucoin_per_kwh + prices.local_fee_ucoin_per_kwh) / UCOIN_PER_COIN
 
-    def whole(price: float, least: float, most: float) -> int:
+    def whole(price: float, full_of_exports: bool) -> int:
         exact = price * PCOIN_PER_UCOIN * UCOIN_PER_COIN
-        if price > most:
-            return min(math.ceil(exact), highest)
-        return min(math.floor(exact) if price < least else round(exact), highest)
+        rounded = math.floor(exact + NOISE) if full_of_exports else math.ceil(exact - NOISE)
+        return min(rounded, highest)
 
     bus_price = clearing.bus_price
-    bus = whole(bus_price, feed_in, retail)
+    bus = whole(bus_price, bus_price < feed_in)
     own = [
-        bus if price == bus_price else whole(price, bus_price, bus_price)
+        bus if price == bus_price else whole(price, price < bus_price)
         for price in map(float, clearing.feeder_price)
     ]
     return (bus, *(price - bus for price in own))
