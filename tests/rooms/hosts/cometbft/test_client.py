@@ -312,3 +312,24 @@ def test_a_genesis_without_validators_or_of_two_chains_is_refused(chain: FakeCha
         read_genesis(json.dumps(document | {"validators": []}).encode())
     with pytest.raises(GenesisError, match="chain_id"):
         read_genesis(json.dumps(document | {"chain_id": "sim-x"}).encode())
+
+
+def test_what_a_node_passed_on_before_it_fell_silent_is_recognised(
+    chain: FakeChain, two: list[FakeNode]
+) -> None:
+    """Offered to a node that never answers but whose block has it, then to one that refuses it."""
+    host = host_of(two)
+
+    def mute(method: str, params: dict[str, Any], result: Any) -> Any:
+        return {} if method == "broadcast_tx_sync" else result
+
+    two[0].lie, two[0].decides = mute, True
+    first = toy.move(1, 0, 2, 5)
+    receipt = host.submit(first)
+    assert (receipt.transaction_id, receipt.reason) == (digest(first), Reason.OK)
+    assert (host.pending, host.height) == (0, 1)
+    assert "broadcast_tx_sync" in two[1].calls
+    refused = host.submit(toy.move(1, 0, 2, 7))
+    assert refused.reason == Reason.WRONG_NONCE
+    assert (host.pending, host.dropped) == (0, ())
+    assert host.submit(toy.move(1, 1, 2, 5)).ok
