@@ -43,16 +43,16 @@ from peerwatt.simulation.parties import (
 )
 from peerwatt.simulation.publishers import Publishers
 
-PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_000, 500_001)
+PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_003, 500_004)
 COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
 STEPS_S = (0, 1, 30, 60, 60, 120, 180, 300, 300, 900)
-ASKS = (0, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000, 500_001)
-ENERGY_WH = (0, 1, 700, 1_500, 1_501, 2_000, 2_003, 2_500, 2_750, 2_751)
+ASKS = (0, 0, 30_000, 50_001, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000, 500_004)
+ENERGY_WH = (0, 1, 700, 1_500, 1_501, 2_000, 2_000, 2_003, 2_500, 2_750, 2_751)
 LIES = (
     *("repeated", "forged", "other slot", "longer slot", "less bought", "less sold"),
     *("bought backwards", "sold backwards"),
 )
-MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 2, Mechanism.WELFARE_PAIRS)
+MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 2, *(Mechanism.WELFARE_PAIRS,) * 3)
 
 
 class Actors:
@@ -84,16 +84,28 @@ class Actors:
         return message
 
     def tick(self) -> bytes | None:
-        """The clock's next message; sometimes it skips much, seldom while members may propose."""
+        """The clock's next message: to the second in which something is due, or any step; seldom a
+        large one while members may propose."""
+        now_s = self._all.now_s
+        due = [int.from_bytes(key[:8], "big") for key, _ in self._all.host.items("agenda")]
+        ahead = [time_s - now_s for time_s in due if now_s < time_s <= now_s + 900]
+        if ahead and self._chance.random() < 0.3:
+            return self._all.tick(min(ahead))
         patient = self._operators.are_awaited() and self._chance.random() < 0.8
         return self._all.tick(self._chance.choice(STEPS_S[:4] if patient else STEPS_S))
+
+    def propose(self) -> bytes | None:
+        """A member's proposal for a round that waits for one."""
+        return self._operators.act()
 
     def _site_of_chance(self) -> tuple[str, str]:
         return self._chance.choice(tuple(SITES.items()))
 
     def _opening(self) -> bytes:
         site, operator = self._site_of_chance()
-        slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3))
+        mechanism = self._chance.choice(MECHANISMS)
+        pairs = mechanism == Mechanism.WELFARE_PAIRS
+        slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3)) + pairs
         start_s = slot * SLOT_S
         if self._chance.random() < 0.2:
             limit = SlotLimit(
@@ -103,8 +115,7 @@ class Actors:
             )
             return self._all.sign("grid", tx.PublishLimits, site=site, limits=(limit,))
         end_s = start_s + SLOT_S
-        mechanism = self._chance.choice(MECHANISMS)
-        lead_s = PROPOSE_LEAD_S if mechanism == Mechanism.WELFARE_PAIRS else GATE_LEAD_S
+        lead_s = PROPOSE_LEAD_S if pairs else GATE_LEAD_S
         return self._all.sign(
             operator,
             tx.OpenRound,
@@ -167,7 +178,7 @@ class Actors:
             tx.PlaceBuyOrder,
             round_id=round_id,
             port=port,
-            min_wh=self._chance.choice((0, 0, most // 3, most)),
+            min_wh=self._chance.choice((0, 0, 0, most // 3, most // 3, most, most + 1)),
             max_wh=most,
             price_low_ucoin_per_kwh=low,
             price_high_ucoin_per_kwh=high,
@@ -190,6 +201,8 @@ class Actors:
             return None
         round_id, order = self._chance.choice(open_orders)
         by = self._all.names[order.owner] if self._chance.random() < 0.8 else "ann"
+        if self._chance.random() < 0.1:
+            round_id = round_id[:-1] + b"?"
         return self._all.sign(by, tx.CancelOrder, round_id=round_id, order_id=order.order_id)
 
     def _money(self) -> bytes:
@@ -255,7 +268,7 @@ class Actors:
         sequence, bought, sold = (
             (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
         )
-        lie = self._chance.choice(LIES) if self._chance.random() < 0.12 else ""
+        lie = self._chance.choice(LIES) if self._chance.random() < 0.2 else ""
         shift_s = self._chance.choice((-SLOT_S, SLOT_S)) if lie == "other slot" else 0
         if lie == "less bought":
             bought = max(bought - 1, 0)
@@ -322,7 +335,7 @@ class Actors:
             if self._chance.random() < 0.3:
                 key, _ = self._chance.choice(under_vote)
             done = [key for key, each in proposals if each.done]
-            if done and self._chance.random() < 0.05:
+            if done and self._chance.random() < 0.12:
                 key = self._chance.choice(done)
             return self._all.sign(by, tx.Vote, proposal_id=key)
         by = self._chance.choice((*ROLES, "ann"))
@@ -349,7 +362,7 @@ class Actors:
             soon = height < later < height + 10**6
             version = 1 if soon else self._chance.choice((0, 1, 2, 2))
             return tx.UpgradeRules(rules_version=version, height=max(later, 0))
-        who = self._chance.choice((*NEWCOMERS, DRIVERS[0], DRIVERS[6]))
+        who = self._chance.choice((*NEWCOMERS, DRIVERS[0], DRIVERS[6], "grid", "authority"))
         if what < 0.5:
             return tx.RemoveMember(key=self._all.key(who).public)
         if self._chance.random() < 0.15:

@@ -246,6 +246,8 @@ class Checkers:
         self._money(host)
         self.differential.whole(host)
         self._proofs.after_restart(host)
+        if host.height and self._chance.random() < 0.5:
+            self._proofs.check(host, self.differential)
 
     def at_the_end(self, host: Replica, replayed: Replica) -> None:
         """Every round has ended, holds are released, and the chain runs again to the same end."""

@@ -33,7 +33,7 @@ MOST_MESSAGES = 18
 LOST, DOUBLED, DELAYED, SHUFFLED = 0.05, 0.08, 0.12, 0.3
 AT_ONCE = 0.2
 """How often everybody sends before anything is delivered, unaware of one another."""
-SPOILT, TWISTED, DISHONEST = 0.06, 0.15, 0.1
+SPOILT, TWISTED, DISHONEST, QUIET = 0.06, 0.15, 0.1, 0.08
 POWER_CUT, DISK_ERROR, RESTART, TICK = 0.06, 0.03, 0.03, 0.9
 FAR_S = 31 * 86_400
 
@@ -114,6 +114,7 @@ class Attack:
         self._genesis = self._parties.genesis()
         self._admitted: list[bytes] = []
         self._seen: deque[bytes] = deque(maxlen=200)
+        self._ticks: deque[bytes] = deque(maxlen=20)
         self._open()
         witness, chance = self._parties.key("regulator"), Random(f"{outcome.seed} checkers")
         self._checkers = Checkers(self._host, self._genesis, witness, chance)
@@ -154,16 +155,11 @@ class Attack:
 
     def _step(self) -> None:
         """One block, or a failure in place of it."""
-        tick = self._actors.tick() if self._chance.random() < TICK else None
-        if tick is not None:
-            self._submit(self._bent(tick))
-        at_once = self._chance.random() < AT_ONCE
-        for _ in range(self._chance.randrange(MOST_MESSAGES)):
-            self._send()
-            if not at_once:
-                self._deliver()
-        self._deliver()
-        extra = self._smuggled() if self._chance.random() < DISHONEST else ()
+        quiet = self._chance.random() < QUIET
+        extra = self._false_ticks() if quiet else ()
+        if not quiet:
+            self._busy()
+            extra = self._smuggled() if self._chance.random() < DISHONEST else ()
         fate = self._chance.random()
         if fate < POWER_CUT:
             self._power_cut(extra)
@@ -173,6 +169,27 @@ class Attack:
             self._seal(extra)
         if self._chance.random() < RESTART:
             self._restart()
+
+    def _busy(self) -> None:
+        """The clock ticks and everybody sends."""
+        tick = self._actors.tick() if self._chance.random() < TICK else None
+        if tick is not None:
+            self._submit(self._bent(tick))
+        at_once = self._chance.random() < AT_ONCE
+        for _ in range(self._chance.randrange(MOST_MESSAGES)):
+            self._send()
+            if not at_once:
+                self._deliver()
+        self._deliver()
+
+    def _false_ticks(self) -> tuple[bytes, ...]:
+        """Nothing waits, so that what a dishonest proposer puts into the block begins it."""
+        tick = self._actors.tick()
+        if tick is None:
+            return ()
+        self._ticks.append(tick)
+        how = self._chance.choice((self._liar.spoil, self._liar.spoil, self._liar.twist))
+        return (how(tick) if self._chance.random() < 0.7 else self._chance.choice(self._ticks),)
 
     def _send(self) -> None:
         message = self._act()
@@ -210,6 +227,9 @@ class Attack:
         count = min(len(self._seen), self._chance.randint(1, 4))
         chosen = self._chance.sample(tuple(self._seen), count)
         fresh = HUGE if self._chance.random() < OVERSIZED else self._act()
+        proposal = self._actors.propose()
+        if proposal is not None:
+            chosen.append(proposal)
         if fresh is not None:
             chosen += [fresh, fresh] if self._chance.random() < 0.5 else [fresh]
         return tuple(chosen)

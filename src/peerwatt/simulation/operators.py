@@ -10,10 +10,11 @@ from typing import Any
 
 from peerwatt.records import transactions as tx
 from peerwatt.records.market import RoundStatus, prices_hash
-from peerwatt.simulation.parties import ROLES, Parties
+from peerwatt.simulation.parties import LOST_LOAD, ROLES, Parties
 
 WAITING = (RoundStatus.CLOSED, RoundStatus.PROPOSED)
-SHIFTS = (-(10**6), -1, 1, 10**6, 10**9, 2 * 10**10)
+EDGES = (0, 1, 10**11, LOST_LOAD * 10**6, LOST_LOAD * 10**6 + 1)
+SHIFTS = (-(10**7), -1, 10**7, 10**8, 3 * 10**8, 10**9, 2 * 10**10)
 
 
 class Operators:
@@ -36,15 +37,33 @@ class Operators:
         prices = self._prices(round_id)
         if prices is None:
             return None
-        if self._chance.random() < 0.35:
+        lie = self._chance.random()
+        if lie < 0.35:
             prices = self._false(prices)
-        return self._all.sign(by, tx.ProposeClearing, **self._part(round_id, by, prices))
+        message = self._part(round_id, by, prices)
+        if lie > 0.7:
+            message |= self._chance.choice(self._wrong(message))
+        return self._all.sign(by, tx.ProposeClearing, **message)
+
+    def _wrong(self, message: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """One thing in a proposal that is not as it should be."""
+        prices = message["prices"]
+        return (
+            {"round_id": message["round_id"][:-1] + b"?"},
+            {"orders_root": bytes(32)},
+            {"prices_hash": bytes(32)},
+            {"parts": 0},
+            {"parts": 1_001},
+            {"part": message["part"] + 1},
+            {"prices": (*prices, *prices, 0)},
+            {"feeder_prices": (1,)},
+        )
 
     def are_awaited(self) -> bool:
         """Whether a round waits for proposals."""
         return bool(self._rounds(0.0))
 
-    def _rounds(self, others: float = 0.01) -> list[bytes]:
+    def _rounds(self, others: float = 0.03) -> list[bytes]:
         """The rounds that wait for proposals, and now and then one that does not."""
         host, found = self._all.host, []
         for _, entry in host.items("agenda"):
@@ -70,7 +89,7 @@ class Operators:
 
     def _false(self, prices: tuple[int, ...]) -> tuple[int, ...]:
         """A price moved, one left out, one too many, or all for a friend."""
-        how = self._chance.choice(("moved", "moved", "moved", "short", "long", "scaled", "turned"))
+        how = self._chance.choice(("moved", "moved", "edge", "short", "long", "scaled", "turned"))
         if how == "short" or not prices:
             return prices[:-1]
         if how == "long":
@@ -81,6 +100,8 @@ class Operators:
             return tuple(price * self._chance.choice((9, 10, 11)) // 10 for price in prices)
         at = self._chance.randrange(len(prices))
         moved = max(prices[at] + self._chance.choice(SHIFTS), 0)
+        if how == "edge":
+            moved = self._chance.choice(EDGES)
         return (*prices[:at], moved, *prices[at + 1 :])
 
     def _part(self, round_id: bytes, by: str, prices: tuple[int, ...]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ ROLES = {
     "authority": Role.REGISTRATION_AUTHORITY,
     "supplier": Role.SUPPLIER,
     "issuer": Role.ISSUER,
+    "other-grid": Role.GRID_OPERATOR,
 }
 CLOCK = "clock"
 NEWCOMERS = ("newcomer", "observer")
@@ -39,7 +40,7 @@ ANYONE = (*DRIVERS, *ROLES, "stranger")
 PROPOSE_LEAD_S = 600
 FINE_UCOIN = 1_000_003
 FEEDERS = ("east-row", "west-row")
-LOST_LOAD = 500_000
+RETAIL, LOST_LOAD = 300_007, 500_003
 CHARGE_W, DISCHARGE_W = 11_000, 10_000
 ON_BLOCK_TIME = 6
 """One chain in so many runs on the time of its blocks, the others on ticks."""
@@ -71,7 +72,12 @@ class Parties:
     def genesis(self) -> bytes:
         """Where this chain starts; small bounds, so that they are met."""
         members = [
-            Member(key=self.key(name).public, name=name, roles=int(role))
+            Member(
+                key=self.key(name).public,
+                name=name,
+                roles=int(role),
+                validator=self.key(CLOCK).public if name == "grid" else b"",
+            )
             for name, role in ROLES.items()
         ]
         return encode(
@@ -136,6 +142,7 @@ class Parties:
     def founding(self) -> Iterator[bytes]:
         """Both sites with their ports, the tariff, most of the wallets, and coins."""
         yield self.tariff("day")
+        yield self.tariff("night")
         for site, operator in SITES.items():
             yield self.site(site, operator)
             for port in PORTS:
@@ -182,10 +189,12 @@ class Parties:
         self, name: str, by: str = "supplier", cosigner: str = "grid", **changed: Any
     ) -> bytes:
         """A supplier's prices: all day the same, or cheaper after some slots."""
-        steps = [self.step(START_S, 300_000)]
+        steps = [self.step(START_S, RETAIL)]
         if name != "day":
-            later_s = self.now_s // SLOT_S * SLOT_S + self._chance.choice((2, 5)) * SLOT_S
-            steps.append(self.step(later_s + self._chance.choice((0, 0, 60)), 200_000))
+            times = range(START_S + 60, START_S + 90 * SLOT_S, 3 * SLOT_S)
+            steps += [
+                self.step(time_s, 200_000 + 1_000 * (at % 2)) for at, time_s in enumerate(times)
+            ]
         fields: dict[str, Any] = {
             "tariff": name,
             "price_rule": self._chance.choice(tuple(PriceRule)),

@@ -6,7 +6,7 @@ and has to believe the true ones alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from random import Random
@@ -19,6 +19,7 @@ from peerwatt.records.bundles import TREES, ProvedValue, ReceiptBundle, is_sound
 from peerwatt.records.chain import WitnessSignature, sign_head
 from peerwatt.records.codec import encode
 from peerwatt.records.market import NO_HASH, RoundStatus
+from peerwatt.records.merkle import Absence, Evidence, Neighbour, Proof
 from peerwatt.records.signing import SigningKey
 from peerwatt.simulation.differential import Differential
 from peerwatt.simulation.failures import require
@@ -104,8 +105,33 @@ class ProofChecks:
         header = proved.header.header
         require(header.context.height == host.height, "proofs", "of another block")
         require(header.app_hash == before.app_hash(), "header", "app_hash")
-        for false in _spoilt(proved, chance):
+        for false in (*_spoilt(proved, chance), *self._false_gaps(host, proved, sorted(shelf))):
             require(not false.holds(), "proofs", f"{table}: a false proof is believed")
+
+    def _false_gaps(
+        self, host: Replica, proved: ProvedValue, keys: Sequence[bytes]
+    ) -> Iterator[ProvedValue]:
+        """A key that is there is told to be absent, between its true neighbours; or the proof of a
+        gap is told to be of another key."""
+        if proved.value is None:
+            for key in (b"\0", b"\xff" * 60, *keys[:1], *keys[-1:]):
+                if not _in_gap(key, proved.proof.entry):
+                    yield replace(proved, key=key)
+            return
+        at = keys.index(proved.key)
+        sides = [
+            self._neighbour(host, proved.store, keys[side]) if 0 <= side < len(keys) else None
+            for side in (at - 1, at + 1)
+        ]
+        gap = Absence(left=sides[0], right=sides[1])
+        yield replace(proved, value=None, proof=replace(proved.proof, entry=gap))
+
+    def _neighbour(self, host: Replica, table: str, key: bytes) -> Neighbour | None:
+        found = host.prove(table, key)
+        if found.value is None or not isinstance(found.proof.entry, Proof):
+            return None
+        value_hash = sha256(found.value).digest()
+        return Neighbour(key=key, value_hash=value_hash, proof=found.proof.entry)
 
     def _check_item(self, host: Replica, rows: Rows) -> None:
         """An entry of a sealed tree, or its absence, is proved under its round's root."""
@@ -133,6 +159,15 @@ class ProofChecks:
         with suppress(NotYetProved):
             self._receipt = host.receipt(name, round_id, key)
 
+    def _of_other_rounds(self, host: Replica, receipt: ReceiptBundle) -> Iterator[ReceiptBundle]:
+        """The receipt with a true entry of another round's tree."""
+        name, kept = receipt.entry.tree, receipt.entry
+        for round_id, _ in host.items("rounds")[-6:]:
+            if round_id != kept.scope and host.sealed(name, round_id):
+                other = host.prove_item(name, round_id, kept.key)
+                if other.root != kept.root:
+                    yield replace(receipt, entry=replace(other, scope=kept.scope))
+
     def _check_old(self, host: Replica) -> None:
         """A stranger can check a receipt under any later head; spoilt ones fail."""
         if self._receipt is None:
@@ -150,8 +185,23 @@ class ProofChecks:
             replace(receipt, entry=replace(receipt.entry, item=b"other")),
             replace(receipt, entry=replace(receipt.entry, root=chance.randbytes(32))),
             replace(receipt, round=replace(receipt.round, value=None)),
+            replace(receipt, round=_elsewhere(receipt.round, chance)),
+            *self._of_other_rounds(host, receipt),
         ):
             require(not is_sound(verify_bundle(false)), "proofs", "a false receipt is believed")
+
+
+def _in_gap(key: bytes, evidence: Evidence) -> bool:
+    """Whether a gap's proof is one of this key's too."""
+    if isinstance(evidence, Proof):
+        return False
+    left, right = evidence.left, evidence.right
+    return (left is None or left.key < key) and (right is None or key < right.key)
+
+
+def _elsewhere(proved: ProvedValue, chance: Random) -> ProvedValue:
+    """The same value, proved in a state that never was."""
+    return replace(proved, proof=replace(proved.proof, store_root=chance.randbytes(32)))
 
 
 def _tree(leaves: Iterable[bytes]) -> bytes:

@@ -18,6 +18,7 @@ from peerwatt.simulation.parties import (
     LOST_LOAD,
     NEWCOMERS,
     PORTS,
+    RETAIL,
     ROLES,
     SITES,
     SLOT_S,
@@ -59,7 +60,7 @@ class Publishers:
 
     def _tariff(self) -> bytes:
         step, soon_s = self._all.step, self._all.now_s + SLOT_S
-        two = (step(START_S, 300_000), step(soon_s, 200_000))
+        two = (step(START_S, RETAIL), step(soon_s, 200_000))
         wrong: tuple[dict[str, Any], ...] = (
             {"by": self._other("supplier")},
             {"cosigner": self._other("grid")},
@@ -72,7 +73,7 @@ class Publishers:
         )
         name = self._chance.choice(("night", self._fresh("tariff", "day")))
         if self._chance.random() < 0.1:
-            return self._all.tariff("late", steps=(step(START_S + YEAR_S // 2, 300_000),))
+            return self._all.tariff("late", steps=(step(START_S + YEAR_S // 2, RETAIL),))
         return self._all.tariff(**{"name": name, **self._chance.choice(wrong)})
 
     def _hub(self) -> bytes:
@@ -85,6 +86,7 @@ class Publishers:
             {"main_meter": self._all.meter("north", PORTS[0]).public},
             {"feeders": FEEDERS[::-1]},
             {"feeders": MANY_FEEDERS},
+            {"site": "north", "main_meter": self._all.meter("elsewhere", "").public},
             {},
         )
         site = self._fresh("site", "north")
