@@ -186,6 +186,7 @@ def write_config(
             # A proposer that is down costs its turn; on one machine a second is long enough.
             "timeout_propose": "1s",
             "timeout_propose_delta": "500ms",
+            "timeout_precommit": "300ms",
             "timeout_commit": "300ms",
             # An idle chain makes a block a second, so that rounds can close by block time.
             "create_empty_blocks_interval": "1s",
