@@ -99,9 +99,7 @@ def _listed(
     highest = max(0.3, float(at_bus.max()))
     feeders = [round(each * PCOIN) for each in dearer]
     buyers = [
-        round(highest * PCOIN) + [*feeders, 0][place]
-        if highest - there < 1e-6
-        else round(p * PCOIN)
+        round((highest if highest - there < 1e-6 else there) * PCOIN) + [*feeders, 0][place]
         for place, there in zip(places_of(book).buys, at_bus, strict=True)
     ]
     lost_load = HUB.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
