@@ -98,9 +98,10 @@ def _listed(
     at_bus = price - np.array([[*dearer, 0.0][place] for place in places_of(book).buys])
     highest = max(0.3, float(at_bus.max()))
     feeders = [round(each * PCOIN) for each in dearer]
+    grid = [round(highest * PCOIN) + [*feeders, 0][place] for place in places_of(book).buys]
     buyers = [
-        round((highest if highest - there < 1e-6 else there) * PCOIN) + [*feeders, 0][place]
-        for place, there in zip(places_of(book).buys, at_bus, strict=True)
+        dear if highest - there < 1e-6 else round(own * PCOIN)
+        for dear, there, own in zip(grid, at_bus, price, strict=True)
     ]
     lost_load = HUB.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
     sellers = [round(each * PCOIN) for each in map(float, reserve)]
