@@ -43,13 +43,14 @@ def _live(seed: int, network: Path | None) -> DayRun:
     """The day behind a small connection, with the lies; the same without a limit beside it. Only
     the first is lived on the network, whose chain holds one day."""
     limited = load(seed=seed)
+    sessions = sessions_of(limited, None)
+    run = DayRun(limited, sessions)
+    world = run.found(AttackedWorld, at=place_of(limited, network))
     console.print(
         "[bold]A day at a real charging site.[/] Sessions, times, energy and tariff are real; "
         "which cars sell and how small the connection is are assumed."
     )
-    sessions = sessions_of(limited, None)
-    run = DayRun(limited, sessions)
-    run.found(AttackedWorld, at=place_of(limited, network)).tempt()
+    world.tempt()
     with progress("72 kW connection") as step:
         run.live(step)
     show_day(run.summary)
