@@ -7,6 +7,7 @@ hashes and receipts, as the engine's own headers name them.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from peerwatt.hosts.cometbft import commits
 from peerwatt.hosts.cometbft.chain import DecidedChain
 from peerwatt.hosts.cometbft.reader import results_hash
 from peerwatt.hosts.embedded import EmbeddedHost
-from peerwatt.hosts.folder import read_blocks, read_genesis
+from peerwatt.hosts.folder import FolderError, read_blocks, read_genesis
 from peerwatt.hosts.store import Store
 from peerwatt.records.receipts import Block, Reason
 from peerwatt.records.signing import SigningKey
@@ -64,6 +65,15 @@ def test_more_than_two_thirds_signed_every_block(follower: DecidedChain) -> None
     signed = commits.check(FOLDER, follower)
     assert len(signed.hashes) == follower.height
     assert (len(signed.validators), signed.least_ppm > 666_666) == (4, True)
+
+
+def test_validators_that_no_member_runs_are_named(follower: DecidedChain, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "chain"))
+    document = json.loads((copy / commits.ENGINE_GENESIS).read_bytes())
+    document["validators"].pop()
+    (copy / commits.ENGINE_GENESIS).write_text(json.dumps(document))
+    with pytest.raises(FolderError, match="its validators are not those that members run"):
+        commits.check(copy, follower)
 
 
 def test_the_embedded_host_gives_the_same_app_hashes_and_receipts(

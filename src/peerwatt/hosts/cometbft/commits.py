@@ -31,6 +31,8 @@ from peerwatt.hosts.cometbft.reader import results_hash
 from peerwatt.hosts.cometbft.rpc import Nodes, Rpc, Unusable, field, number
 from peerwatt.hosts.folder import GENESIS, FolderError
 from peerwatt.hosts.folder import read_genesis as ledger_genesis
+from peerwatt.records.codec import decode
+from peerwatt.records.members import Genesis
 from peerwatt.units import PPM
 
 ENGINE_GENESIS = "engine-genesis.json"
@@ -131,8 +133,8 @@ def are_in(folder: Path) -> bool:
 
 
 def engine_genesis(folder: Path) -> EngineGenesis:
-    """The engine's genesis in a chain's folder; FolderError if there is none, or of another chain
-    than the ledger's own."""
+    """The engine's genesis in a chain's folder; FolderError if there is none, or one of another
+    chain than the ledger's own, or with other validators than its members'."""
     try:
         start = read_genesis((folder / ENGINE_GENESIS).read_bytes())
     except OSError as error:
@@ -141,6 +143,10 @@ def engine_genesis(folder: Path) -> EngineGenesis:
         raise FolderError(f"{ENGINE_GENESIS}: {error}") from None
     if start.ledger != ledger_genesis(folder):
         raise FolderError(f"{ENGINE_GENESIS}: is of another chain than {GENESIS}")
+    members = decode(start.ledger, Genesis).members
+    named = {member.validator for member in members if member.validator}
+    if named and named != start.validators.keys():
+        raise FolderError(f"{ENGINE_GENESIS}: its validators are not those that members run")
     return start
 
 
