@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
+from proposing import limit
 from small_hub import CLEAR_LEAD_S, FIRST_SLOT_S, GATE_LEAD_S, OK, SmallHub, round_id
 
 from peerwatt.contracts.auction import Book
@@ -16,7 +17,7 @@ from peerwatt.mechanisms.welfare import clear_pairs
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
 from peerwatt.records import transactions as tx
 from peerwatt.records.market import BuyOrder, Mechanism, PriceRule, Prices, SellOrder
-from peerwatt.units import UCOIN_PER_COIN
+from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN
 
 PRICES = Prices(
     price_rule=PriceRule.MIDPOINT,
@@ -138,3 +139,25 @@ def test_other_rounds_await_nobody() -> None:
     hub.buy("ann")
     hub.block(at=FIRST_SLOT_S - GATE_LEAD_S)
     assert not operator.awaits_proposal(hub.round())
+
+
+def test_a_round_behind_a_full_feeder_is_cleared_at_a_price_of_its_own() -> None:
+    """East carries half of what Ann takes: 1 kWh, worth 300,000 to her and 180,000 at the bus."""
+    hub = limit(SmallHub().site().drivers("ann", "bob"), east=(4_000, 0))
+    hub.open(mechanism=Mechanism.WELFARE_PROPOSED)
+    hub.buy("ann")
+    hub.sell("bob")
+    hub.block(at=FIRST_SLOT_S - GATE_LEAD_S)
+    prices = operator.solve_round(hub.host, round_id())
+    assert prices == (180_000 * PCOIN_PER_UCOIN, 120_000 * PCOIN_PER_UCOIN)
+    [fields] = operator.proposal_of(hub.host, round_id(), prices)
+    assert hub.block(hub.sign(tx.ProposeClearing, "operator", **fields)) == [OK]
+    hub.block(at=FIRST_SLOT_S - CLEAR_LEAD_S)
+    awards = hub.rows("awards")
+    assert {port: (each.energy_wh, each.price_ucoin_per_kwh) for port, each in awards.items()} == {
+        "p1": (1_000, 300_000),
+        "p2": (1_000, 160_000),
+    }
+    clearing = hub.round().clearing
+    assert clearing is not None
+    assert clearing.feeder_prices == (120_000 * PCOIN_PER_UCOIN,)
