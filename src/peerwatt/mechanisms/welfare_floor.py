@@ -48,7 +48,12 @@ def floor_for_room(
     # Newton from the left on a convex falling piecewise linear function: never past the root.
     while True:
         sold, slope = sold_at(price, among)
+        if slope <= 0:
+            # Nobody buys at this price any more: only rounding keeps the two apart.
+            return price, False
+        if sold <= wanted:
+            return price, True
         higher = price + (sold - wanted) / slope
-        if higher <= price or sold <= wanted:
+        if higher <= price:
             return price, True
         price = min(higher, feed_in)

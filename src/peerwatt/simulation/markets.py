@@ -113,8 +113,8 @@ def check(seed: int, dual: Dual | None = None) -> Checked:
         cleared = market.clear()
     except InfeasibleError as error:
         return Checked(kind=kind, infeasible=True, problem=_false_refusal(market, error))
-    except ValueError as error:
-        return Checked(kind=kind, problem=f"not cleared: {error}")
+    except (ValueError, ArithmeticError) as error:
+        return Checked(kind=kind, problem=f"not cleared: {type(error).__name__}: {error}")
     proof, problem, difference = cleared.certificate, "", 0.0
     gap = max(proof.gap, 0.0) / _stake(market, proof, ROUNDING)
     excess = proof.violation_kwh / _greatest(market)

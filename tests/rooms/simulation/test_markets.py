@@ -16,6 +16,7 @@ ONCE_WRONG = {
     25_141: "buyers just outside the market were taken for rounding",
     49_549: "a buyer whom only sellers without energy reach crept towards them",
     135_059: "slow progress, where nobody can take anything, was taken for none",
+    2_034_239: "the grid's room is filled at a price at which nobody buys any more",
     38_124: "sellers fill the grid's room exactly, and no curve moves in between",
 }
 
