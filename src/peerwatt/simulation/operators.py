@@ -70,7 +70,9 @@ class Operators:
             status = host.get("rounds", entry.round_id).status
             if status in WAITING or self._chance.random() < others:
                 found.append(entry.round_id)
-        return found
+        # A round without orders is void before proposals would be too late.
+        void = [key for key, each in host.items("rounds")[-4:] if each.status == RoundStatus.VOID]
+        return [*found, *void] if self._chance.random() < 4 * others else found
 
     def _prices(self, round_id: bytes) -> tuple[int, ...] | None:
         """What an honest operator proposes; solved once for a book."""

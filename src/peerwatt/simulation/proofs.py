@@ -51,8 +51,10 @@ class ProofChecks:
         self._check_item(host, ledger.rows)
         self._check_old(host)
         if self._chance.random() < 0.3:
-            self._witnessed.append(host.witness(self._key))
-            self._offer_false_witnesses(host, self._witnessed[-1])
+            signed = host.witness(self._key)
+            if signed not in self._witnessed:  # one a block
+                self._witnessed.append(signed)
+            self._offer_false_witnesses(host, signed)
 
     def check_header(self, host: Replica, ids: Sequence[bytes]) -> None:
         """The newest header commits to its transactions and to all that was before it.

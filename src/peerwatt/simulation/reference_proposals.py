@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from peerwatt.contracts.state import PriceList
 from peerwatt.records import transactions as tx
-from peerwatt.records.market import Mechanism, ProposedClearing, Round, RoundStatus
+from peerwatt.records.market import ProposedClearing, Round, RoundStatus
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation.reference_pairs import Pairs, prove
 from peerwatt.simulation.reference_rows import POT, Rows
@@ -31,8 +31,9 @@ def to_propose(rows: Rows, message: tx.ProposeClearing, now_s: int) -> Objection
         return
     if message.signer not in rows.shelf("members"):
         yield Reason.NOT_PERMITTED
-    if market_round.mechanism != Mechanism.WELFARE_PAIRS:
+    if not market_round.mechanism.proposed:
         yield Reason.OUT_OF_RANGE
+        return
     closed = market_round.status in (RoundStatus.CLOSED, RoundStatus.PROPOSED)
     if market_round.status == RoundStatus.OPEN:
         yield Reason.TOO_EARLY
