@@ -188,6 +188,8 @@ class Attack:
         if tick is None:
             return ()
         self._ticks.append(tick)
+        if self._chance.random() < 0.25:
+            return (self._actors.foreign_tick(),)
         how = self._chance.choice((self._liar.spoil, self._liar.spoil, self._liar.twist))
         return (how(tick) if self._chance.random() < 0.7 else self._chance.choice(self._ticks),)
 

@@ -38,10 +38,10 @@ class Operators:
         if prices is None:
             return None
         lie = self._chance.random()
-        if lie < 0.35:
+        if lie < 0.25:
             prices = self._false(prices)
         message = self._part(round_id, by, prices)
-        if lie > 0.7:
+        if lie > 0.8:
             message |= self._chance.choice(self._wrong(message))
         return self._all.sign(by, tx.ProposeClearing, **message)
 

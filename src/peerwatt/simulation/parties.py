@@ -149,7 +149,7 @@ class Parties:
                 yield self.port(site, port, operator)
         for name in (*DRIVERS[:6], *DRIVERS[:6], *DRIVERS[:6]):  # some tokens are wrong
             yield self.wallet(name)
-        for name in ("supplier", "grid", "regulator", *SITES.values(), *DRIVERS[:5]):
+        for name in (*ROLES, *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
 
     def site(self, site: str, operator: str, cosigner: str = "grid", **changed: Any) -> bytes:
