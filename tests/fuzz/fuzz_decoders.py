@@ -211,7 +211,7 @@ def receipt(data: bytes) -> str:
     console.file, kept = said, console.file
     try:
         with _file("a.receipt", data) as path:
-            sound = run_verify(path, None, public("grid").hex())
+            sound = run_verify(path, None, public("grid").hex(), None)
     except ValueError as error:
         return shape(str(error).partition(": ")[2])
     finally:

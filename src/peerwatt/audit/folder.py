@@ -38,7 +38,7 @@ from peerwatt.reporting.manifest import Manifest, ManifestError, check_manifest,
 from peerwatt.simulation.tables import Row
 
 LEDGER = "ledger"
-PAIRS = "welfare-pairs"
+PROPOSED = ("welfare-pairs", "welfare-proposed")
 Progress = Callable[[int], None]
 
 
@@ -186,8 +186,8 @@ def _gap_findings(clearings: list[Certified]) -> list[Finding]:
     if gaps:
         text = f"no clearing of {count(len(gaps), 'round')} can be beaten by more than "
         text += f"{at_most(max(gaps))} of what it traded (counted as at least one coin)"
-        pairs = any(each.mechanism == PAIRS for each in clearings)
-        text += ", up to the rounding to whole Wh" if pairs else ""
+        proposed = any(each.mechanism in PROPOSED for each in clearings)
+        text += ", up to the rounding to whole Wh" if proposed else ""
         findings.append(Finding(Verdict.HOLDS, text))
     if len(gaps) < len(clearings):
         left = count(len(clearings) - len(gaps), "round")

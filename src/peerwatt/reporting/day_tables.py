@@ -18,7 +18,7 @@ Columns = dict[str, tuple[str, str]]
 ROUNDS: Columns = {
     "slot_start_s": (INT, "when the slot starts that is traded, unix seconds"),
     "status": (STR, "where the round ended, such as settled or void"),
-    "mechanism": (STR, "how it was cleared: welfare, uniform or welfare-pairs"),
+    "mechanism": (STR, "how it was cleared: welfare, uniform, welfare-pairs, -proposed"),
     "cleared_by": (STR, "ledger, the member that proved it, or grid alone; none if void"),
     "gap_ucoin": (INT, "welfare that it may have left on the table, at most; none if void"),
     "traded_ucoin": (INT, "worth of the bought energy at the buyers' prices; none if void"),

@@ -18,7 +18,7 @@ from peerwatt.mechanisms.scheduling import (
     plug_and_charge,
     without_sellers,
 )
-from peerwatt.records.market import Mechanism
+from peerwatt.records.market import Mechanism, PriceRule, Round
 from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.simulation.cast import ROOF, Visit
 from peerwatt.simulation.config import DayConfig
@@ -183,14 +183,17 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
 
 
 def _price_rules(chain: Replica) -> str:
-    """Who pays which price: the tariff's rule or, in pairs, each buyer its own."""
-    rules = {
-        "pairwise"
-        if each.mechanism == Mechanism.WELFARE_PAIRS
-        else each.prices.price_rule.name.lower()
-        for _, each in chain.items("rounds")
-    }
-    return ", ".join(sorted(rules))
+    """Who pays which price: the tariff's rule; in pairs each buyer its own; where a feeder is full
+    everybody that of its feeder."""
+    return ", ".join(sorted({_price_rule(each) for _, each in chain.items("rounds")}))
+
+
+def _price_rule(each: Round) -> str:
+    if each.mechanism == Mechanism.WELFARE_PAIRS:
+        return "pairwise"
+    if each.clearing is not None and any(each.clearing.feeder_prices):
+        return PriceRule.MARGINAL.name.lower()
+    return each.prices.price_rule.name.lower()
 
 
 def clearings_of(chain: Replica) -> Row:

@@ -25,7 +25,7 @@ def test_lies_are_refused_on_both_paths_and_paid_for(
 ) -> None:
     world, contest = contested
     reasons = [Reason(lie.receipt.reason) for lie in contest.lies]
-    assert reasons == [Reason.INCOMPLETE, Reason.BEYOND_LIMIT]
+    assert reasons == [Reason.INCOMPLETE, Reason.AGAINST_BID]
     assert [lie.fine_ucoin for lie in contest.lies] == [UCOIN_PER_COIN] * 2
     at_admission = [(kind, Reason(receipt.reason)) for kind, receipt in world.refused]
     assert at_admission == [(ProposeClearing.__name__, reason) for reason in reasons]
