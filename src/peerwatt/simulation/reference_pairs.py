@@ -19,6 +19,7 @@ from peerwatt.simulation.reference_rows import up
 # What a ledger that counts in whole numbers may add to a gap, per seller.
 CRUMB = Fraction(1, 10**30)
 PRICE_PARTS = 10**6
+SMALLEST = 1000 * 2**64
 ZERO = Fraction(0)
 
 
@@ -47,8 +48,7 @@ class _Book:
         self.buys = [(o, p) for o, p in both if isinstance(o, BuyOrder)]
         self.sells = [(o, t) for o, t in both if isinstance(o, SellOrder)]
         traded = [
-            [max(p - t, ZERO) * 1000 / o.slope_ucoin_per_kwh2 for o, t in self.sells]
-            for _, p in self.buys
+            [max(p - t, ZERO) * 1000 * _steepness(o) for o, t in self.sells] for _, p in self.buys
         ]
         places = range(len(self.sells))
         self.highest = max([Fraction(prices.retail_ucoin_per_kwh), *(p for _, p in self.buys)])
@@ -70,7 +70,7 @@ class _Book:
             for wanted, sent, (_, p) in zip(self.wanted, self.sent, self.buys, strict=True)
         ]
         total, room = sum(fetched, ZERO), self.round.import_limit_wh
-        return [wh * room / total for wh in fetched] if total > room else fetched
+        return [_counted(wh * room / total) for wh in fetched] if total > room else fetched
 
     def _handed(self) -> list[Fraction]:
         """To the grid: what sellers below its price have left, lowest asks first."""
@@ -84,6 +84,16 @@ class _Book:
         return handed
 
 
+def _steepness(order: SellOrder) -> Fraction:
+    """How much more is sold at a higher price: what the ledger counts with, cut after 64 bits."""
+    return Fraction(2**64 // order.slope_ucoin_per_kwh2, 2**64)
+
+
+def _counted(energy_wh: Fraction) -> Fraction:
+    """Energy in the smallest part that the ledger counts, rounded down."""
+    return Fraction(floor(energy_wh * SMALLEST), SMALLEST)
+
+
 def _wanted(order: BuyOrder, price: Fraction) -> Fraction:
     """A buyer's demand; its value falls by a millionth at least."""
     high = Fraction(order.price_high_ucoin_per_kwh)
@@ -91,7 +101,7 @@ def _wanted(order: BuyOrder, price: Fraction) -> Fraction:
     share = ZERO
     if price < high and low > 0:
         share = Fraction(1) if price <= low else low * (high - price) / ((high - low) * price)
-    return order.min_wh + share * (order.max_wh - order.min_wh)
+    return _counted(order.min_wh + share * (order.max_wh - order.min_wh))
 
 
 def prove(
