@@ -60,13 +60,14 @@ def key_of(label: str) -> SigningKey:
     return SigningKey(digest(f"bench/{label}".encode()))
 
 
-def genesis(max_orders: int) -> bytes:
-    """A chain on block time whose disputes stay open for longer than any benchmark runs."""
+def genesis(max_orders: int, *, chain_id: str = CHAIN, tick_key: bytes = b"") -> bytes:
+    """A chain, on block time unless a clock's key ticks, whose disputes stay open for longer than
+    any benchmark runs."""
     members = [Member(key=key_of(n).public, name=n, roles=int(role)) for n, role in ROLES.items()]
     return encode(
         Genesis(
-            chain_id=CHAIN,
-            tick_key=b"",
+            chain_id=chain_id,
+            tick_key=tick_key,
             start_s=START_S,
             rules_version=1,
             members=tuple(sorted(members, key=lambda member: member.key)),
@@ -85,10 +86,17 @@ def host_of(ledger: Ledger, folder: Path, name: str, first_state: bytes) -> Embe
 
 
 class Hub:
-    """One site with as many ports as it may have orders, and a funded wallet at each."""
+    """One site with as many ports as it may have orders, and a funded wallet at each.
 
-    def __init__(self, host: EmbeddedHost, ports: int) -> None:
+    Args:
+        host: where it is founded.
+        ports: how many.
+        settle_s: how long after its slot's start a round waits for readings.
+    """
+
+    def __init__(self, host: EmbeddedHost, ports: int, *, settle_s: int = 2 * SLOT_S) -> None:
         self.host = host
+        self._settle_s = settle_s
         self.members = {name: Signer(key_of(name), host) for name in ROLES}
         self.ports = [f"p{at:05d}" for at in range(ports)]
         self.wallets = [Signer(key_of(f"wallet/{port}"), host) for port in self.ports]
@@ -134,7 +142,7 @@ class Hub:
 
     def _plug_in(self, port: str, wallet: Signer) -> None:
         authority, public = self.members["authority"].key, wallet.key.public
-        token = authority.sign(WALLET_DOMAIN, CHAIN, public)
+        token = authority.sign(WALLET_DOMAIN, self.host.chain_id, public)
         at = {"site": SITE, "port": port}
         limits = {"charge_limit_w": PORT_W, "discharge_limit_w": PORT_W}
         operator = self.members["operator"]
@@ -169,7 +177,7 @@ class Hub:
             clear_by_s=start_s - 30,
             slot_start_s=start_s,
             slot_end_s=start_s + SLOT_S,
-            settle_by_s=start_s + 2 * SLOT_S,
+            settle_by_s=start_s + self._settle_s,
         )
         self.host.seal(self.host.block_time_s)
         return round_key(SITE, start_s), start_s
@@ -223,7 +231,7 @@ class Hub:
             export_start_wh=before,
             export_end_wh=after if into_wh < 0 else before,
         )
-        return sign_reading(reading, self.meters[port], CHAIN)
+        return sign_reading(reading, self.meters[port], self.host.chain_id)
 
     def sign_reports(self, round_id: bytes, readings: Sequence[SignedReading]) -> list[bytes]:
         """The operator's messages that bring the readings in."""

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from peerwatt.hosts.cometbft import engine
+
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 Import = Callable[[str], ModuleType]
+
+
+def _installed() -> bool:
+    try:
+        engine.find()
+    except engine.EngineError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -42,3 +53,24 @@ def test_a_thousand_cars_are_laid_upon_one_day(bench: Import) -> None:
     assert len({each.session_id for each in sessions}) == len(sessions)
     assert len({each.station_id for each in today}) > 14 * 40
     assert config.limit_kw == 14 * 72
+
+
+@pytest.mark.skipif(not _installed(), reason="needs: peerwatt engine install")
+def test_three_networks_take_the_same_load(bench: Import, tmp_path: Path) -> None:
+    network = bench("network")
+    size = network.Size(ports=16, settled=1, rounds_a_turn=1, turns=1, rounds_at_half=1)
+    figures = network.measure(tmp_path, size, base_port=21_000 + os.getpid() % 200 * 40)
+    assert figures["per_second"].keys() == {"contracts", "counting", "kvstore"}
+    assert all(each["min"] > 0 for each in figures["per_second"].values())
+    assert all(0 < each["p50_s"] < 30 for each in figures["finality_at_half_the_rate"].values())
+    assert 0 < figures["awards"] <= 16
+    assert not (tmp_path / "contracts" / "nodes" / "one" / "running.json").exists()
+
+
+def test_a_profile_names_the_innermost_kind_of_work(bench: Import) -> None:
+    stack = [["/x/nacl/sign.py", "open"], ["/x/peerwatt/records/signing.py", "verify"]]
+    stack += [["/x/peerwatt/contracts/ledger.py", "check_tx"]]
+    stack += [["/x/peerwatt/hosts/cometbft/app.py", "Application._check_tx"]]
+    found = bench("network").where_time_goes([stack])
+    assert found["by kind of work"] == {"signatures": 1.0}
+    assert found["by request"] == {"check_tx": 1.0}
