@@ -6,7 +6,6 @@ new answers can be told from old ones; whatever it raises is a finding.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tempfile
@@ -207,17 +206,15 @@ def chain_files(data: bytes) -> str:
 
 def receipt(data: bytes) -> str:
     """`peerwatt verify FILE.receipt`, whatever stands in the file."""
-    said = io.StringIO()
-    console.file, kept = said, console.file
-    try:
-        with _file("a.receipt", data) as path:
-            sound = run_verify(path, None, public("grid").hex(), None)
-    except ValueError as error:
-        return shape(str(error).partition(": ")[2])
-    finally:
-        console.file = kept
-    assert said.getvalue()
-    marks = enumerate(re.findall(r"^ (.) ", said.getvalue(), re.M))
+    # Captured, not diverted: a diverted console would keep the place that it is put back to.
+    with console.capture() as said:
+        try:
+            with _file("a.receipt", data) as path:
+                sound = run_verify(path, None, public("grid").hex(), None)
+        except ValueError as error:
+            return shape(str(error).partition(": ")[2])
+    assert said.get()
+    marks = enumerate(re.findall(r"^ (.) ", said.get(), re.M))
     return "\n".join([f"sound: {sound}", *(f"{at} {mark}" for at, mark in marks)])
 
 
