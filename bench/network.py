@@ -61,7 +61,7 @@ class Size(NamedTuple):
     rate."""
 
     ports: int = 1_000
-    settled: int = 8
+    settled: int = 6
     rounds_a_turn: int = 8
     turns: int = 3
     rounds_at_half: int = 5
@@ -97,7 +97,8 @@ class Race:
         script = self.script
         with self.networks[CONTRACTS] as ours:
             offer(ours.urls, script.founding, FULL, single=True)
-            offer(ours.urls, script.orders, FULL)
+            # One after the other as on the model: orders alike share what is left by their turn.
+            offer(ours.urls, script.orders, FULL, single=True)
             cleared = offer(ours.urls, script.gate, FULL)
             offer(ours.urls, script.end, FULL)
             settled = offer(ours.urls, script.reports, FULL, single=True)
