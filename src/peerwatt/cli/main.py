@@ -259,6 +259,25 @@ def soak_mutants(
         raise typer.Exit(1)
 
 
+@soak_app.command("chaos")
+def soak_chaos(
+    seeds: Annotated[int, typer.Option(min=1, help="How many networks to disturb.")] = 20,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first network.")] = 1,
+    faults: Annotated[
+        str, typer.Option(help="These in the place of a seed's own: names with commas between.")
+    ] = "",
+    out: Annotated[
+        Path, typer.Option(help="Folder of results; a seed that held is not run again.")
+    ] = Path("chaos"),
+    base_port: Annotated[int, typer.Option(help="The first of the nodes' ports.")] = 28_000,
+) -> None:
+    """Kill, part and deceive four real validators that trade; nothing committed may be lost."""
+    from peerwatt.cli.chaos import run_chaos
+
+    if not run_chaos(seeds, first_seed, [n for n in faults.split(",") if n], out, base_port):
+        raise typer.Exit(1)
+
+
 @soak_app.command("fuzz")
 def soak_fuzz(
     seconds: Annotated[int, typer.Option(min=1, help="How long, for each target.")] = 60,
