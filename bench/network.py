@@ -97,12 +97,11 @@ class Race:
         script = self.script
         with self.networks[CONTRACTS] as ours:
             offer(ours.urls, script.founding, FULL, single=True)
-            # One after the other as on the model: orders alike share what is left by their turn.
-            offer(ours.urls, script.orders, FULL, single=True)
+            offer(ours.urls, script.orders, FULL)
             cleared = offer(ours.urls, script.gate, FULL)
             offer(ours.urls, script.end, FULL)
             settled = offer(ours.urls, script.reports, FULL, single=True)
-            _check_rounds(ours, script)
+            _check_rounds(ours, script, settled.height)
             offer(ours.urls, script.opening, FULL, single=True)
         return {
             "clear": round(script.awards / cleared.seconds),
@@ -156,13 +155,13 @@ class Race:
         return [f"{at + n:08d}=".encode().ljust(len(each), b"x") for n, each in enumerate(orders)]
 
 
-def _check_rounds(network: Validators, script: Script) -> None:
-    """A client that believes nobody finds the settled rounds as the model has them."""
+def _check_rounds(network: Validators, script: Script, height: int) -> None:
+    """A client that believes nobody finds the rounds settled after this block as the model has
+    them."""
     document = (network.network.folder / "genesis.json").read_bytes()
     start = read_genesis(document)
     nodes = Nodes(network.urls, start.chain_id)
     reader = Reader(nodes, start.validators)
-    height = reader.height()
     for round_id, settlements_root in script.settled.items():
         found = reader.value("rounds", round_id, at_least=height).value or b""
         if decode(found, Round).settlements_root != settlements_root:

@@ -38,13 +38,14 @@ class Outcome(NamedTuple):
     """What became of an offering; times by the monotonic clock.
 
     `finality_s`: of each transaction, from its offer to when the client saw it final. `blocks`: how
-    many each block had that had any.
+    many each block had that had any. `height`: the last one's.
     """
 
     began_s: float
     ended_s: float
     finality_s: list[float]
     blocks: list[int]
+    height: int
 
     @property
     def seconds(self) -> float:
@@ -108,7 +109,7 @@ class Offering:
         ended_s = max(self._final_s.values())
         self._watched.close()
         finality_s = [self._final_s[text] - self._offered_s[text] for text in self._texts]
-        return Outcome(began_s, ended_s, finality_s, self._blocks)
+        return Outcome(began_s, ended_s, finality_s, self._blocks, height - 1)
 
     def _take_block(self, height: int) -> bool:
         """Look at a block, if it has been executed."""
