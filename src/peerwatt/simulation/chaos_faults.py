@@ -36,6 +36,7 @@ from peerwatt.simulation.failures import require
 from peerwatt.simulation.parties import CLOCK
 
 STANDSTILL_S = 6.0
+FAR_BLOCKS = 5
 SLOW_S, RESET_CHANCE = 0.25, 0.003
 FLOOD = 600
 TWIN = "twin"
@@ -136,15 +137,26 @@ def bad_links(on: Chaos) -> None:
 
 
 def full_disk(on: Chaos) -> None:
-    """A node can write no more: it ends, the others go on, and it comes back with room to write.
-    The kernel's limit on the size of files stands in for the disk."""
+    """A node can write no more: it ends or stands still, the others go on, and it comes back with
+    room to write. The kernel's limit on the size of files stands in for the disk."""
     node = on.victim()
     known = running.pids(on.net.network.home(node))
     for part in (running.APP, running.ENGINE):
         resource.prlimit(known[part], resource.RLIMIT_FSIZE, (1, 1))
-    on.net.wait(lambda: not on.net.runs(node), f"{node.name} goes on without a disk")
-    on.net.grows(on.others(node))
+    _falls_behind(on, node)
+    on.net.kill(node)
     on.net.start(node)
+
+
+def _falls_behind(on: Chaos, node: Node) -> None:
+    """Wait until the others are far ahead of a node. An engine whose consensus fails says so in
+    its log and answers on, so its process alone tells nothing."""
+
+    def behind() -> bool:
+        least, (alone,) = min(on.net.heights(on.others(node))), on.net.heights([node])
+        return least > alone + FAR_BLOCKS
+
+    on.net.wait(behind, f"{node.name} goes on")
 
 
 def skewed_clocks(on: Chaos) -> None:
@@ -187,8 +199,7 @@ def false_state(on: Chaos) -> None:
     require(done == 1, "false state", "there was nothing to change")
     with suppress(NetworkError):
         on.net.start(node)
-        on.net.wait(lambda: not on.net.runs(node), f"{node.name} goes on with a false state")
-    on.net.grows(on.others(node))
+    _falls_behind(on, node)
     on.net.kill(node)
     for leftover in path.parent.glob(f"{path.name}-*"):
         leftover.unlink()
