@@ -29,7 +29,7 @@ from peerwatt.simulation.lies import HUGE, OVERSIZED, Liar
 from peerwatt.simulation.parties import Parties
 from peerwatt.simulation.reference import ENDED
 
-MOST_MESSAGES = 18
+MOST_MESSAGES, MOST_PROPOSALS = 18, 8
 LOST, DOUBLED, DELAYED, SHUFFLED = 0.05, 0.08, 0.12, 0.3
 AT_ONCE = 0.2
 """How often everybody sends before anything is delivered, unaware of one another."""
@@ -181,6 +181,10 @@ class Attack:
             if not at_once:
                 self._deliver()
         self._deliver()
+        for _ in range(self._chance.randrange(MOST_PROPOSALS)):
+            proposal = self._actors.propose()
+            if proposal is not None:
+                self._submit(proposal)
 
     def _false_ticks(self) -> tuple[bytes, ...]:
         """Nothing waits, so that what a dishonest proposer puts into the block begins it."""

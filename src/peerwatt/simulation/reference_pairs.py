@@ -112,7 +112,7 @@ def prove(
     against = _flaws(book)
     if against:
         return against
-    gap = ceil(_gap(book) + CRUMB * len(orders))
+    gap = ceil(_gap(book) + CRUMB * len(book.sells))
     worth = sum((p * wh for (_, p), wh in zip(book.buys, book.taken, strict=True)), ZERO)
     traded = floor(worth / 1000)
     bought_wh, sold_wh, net_wh = _whole(book)
