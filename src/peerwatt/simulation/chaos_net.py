@@ -25,7 +25,8 @@ from peerwatt.simulation.chaos_links import LOOPBACK, Links
 from peerwatt.simulation.chaos_market import VALIDATORS, ChaosParties
 from peerwatt.simulation.failures import require
 
-SNAPSHOT_EVERY = 20
+SNAPSHOT_EVERY = 60
+"""Two are kept: long enough for a node that joins to fetch one that it was offered."""
 WAIT_S = 120.0
 POLL_S = 0.2
 
