@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from peerwatt.mechanisms.feeder_pairs import FeederPairsClearing
 from peerwatt.mechanisms.feeders import FeederClearing, Feeders
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare import PairsClearing
@@ -47,6 +48,11 @@ def pairs_book(market_round: Round, orders: Sequence[Order]) -> PairsBook:
         grid=_grid(market_round),
         lost_load=market_round.prices.lost_load_ucoin_per_kwh / UCOIN_PER_COIN,
     )
+
+
+def feeders_of(market_round: Round, orders: Sequence[Order]) -> Feeders:
+    """The limited feeders of a round; who is behind none of them is at the bus."""
+    return _feeders(market_round, *_parted(orders))
 
 
 class OnePriceBook(NamedTuple):
@@ -148,6 +154,33 @@ def listed_prices(
             # Rounded up, so that no seller is asked for more than it offers.
             listed.append(max(math.ceil(float(next(sellers)) * pcoin_per_coin), cost))
     return tuple(listed)
+
+
+def listed_feeder_prices(
+    market_round: Round, orders: Sequence[Order], clearing: FeederPairsClearing
+) -> tuple[int, ...]:
+    """As `listed_prices`, and then by how much energy is dearer on each limited feeder. Rounded as
+    the bus sees them, so that those who are at one price there stay at one."""
+    pcoin_per_coin = PCOIN_PER_UCOIN * UCOIN_PER_COIN
+    prices = market_round.prices
+    highest = prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
+    exact = np.append(clearing.feeder_price, 0.0)
+    dearer = [round(float(each) * pcoin_per_coin) for each in exact]
+    feeders = feeders_of(market_round, orders)
+    buyers = zip(clearing.buyer_price, feeders.buyers, strict=True)
+    sellers = zip(clearing.reserve_price, feeders.sellers, strict=True)
+    listed = []
+    for order in orders:
+        if isinstance(order, BuyOrder):
+            price, place = next(buyers)
+            there = round(float(price - exact[place]) * pcoin_per_coin) + dearer[place]
+            listed.append(min(max(there, 0), highest))
+        else:
+            reserve, place = next(sellers)
+            cost = (order.ask_ucoin_per_kwh + prices.local_fee_ucoin_per_kwh) * PCOIN_PER_UCOIN
+            there = math.ceil(float(reserve - exact[place]) * pcoin_per_coin) + dearer[place]
+            listed.append(max(there, cost))
+    return (*listed, *dearer[:-1])
 
 
 def listed_own_prices(market_round: Round, clearing: FeederClearing) -> tuple[int, ...]:

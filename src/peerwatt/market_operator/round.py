@@ -6,20 +6,23 @@ ledger; nobody has to believe it, and any member can run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from peerwatt.hosts.host import View
 from peerwatt.market_operator.quantize import (
+    feeders_of,
+    listed_feeder_prices,
     listed_own_prices,
     listed_prices,
     one_price_book,
     pairs_book,
 )
+from peerwatt.mechanisms.feeder_pairs import clear_pairs_feeders
 from peerwatt.mechanisms.feeders import clear_one_price_feeders
 from peerwatt.mechanisms.welfare import clear_pairs
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
-from peerwatt.records.market import Mechanism, Round, RoundStatus, prices_hash
+from peerwatt.records.market import Mechanism, Order, Round, RoundStatus, prices_hash
 
 # A price takes at most nine bytes of a message of at most 1 MiB.
 PRICES_PER_PART = 100_000
@@ -42,15 +45,21 @@ def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:
         buyers, sellers, grid, feeders, lost_load = one_price_book(market_round, orders)
         found = clear_one_price_feeders(buyers, sellers, grid, feeders, lost_load=lost_load)
         return listed_own_prices(market_round, found)
-    if market_round.feeders:
-        return None
-    book = pairs_book(market_round, orders)
     try:
-        clearing = clear_pairs(
-            book.buyers, book.sellers, book.grid, lost_load=book.lost_load, tolerance=TOLERANCE
-        )
+        return _solve_pairs(market_round, orders)
     except NotConvergedError:
         return None
+
+
+def _solve_pairs(market_round: Round, orders: Sequence[Order]) -> tuple[int, ...]:
+    buyers, sellers, grid, lost_load = pairs_book(market_round, orders)
+    if market_round.feeders:
+        feeders = feeders_of(market_round, orders)
+        found = clear_pairs_feeders(
+            buyers, sellers, grid, feeders, lost_load=lost_load, tolerance=TOLERANCE
+        )
+        return listed_feeder_prices(market_round, orders, found)
+    clearing = clear_pairs(buyers, sellers, grid, lost_load=lost_load, tolerance=TOLERANCE)
     return listed_prices(market_round, orders, clearing)
 
 

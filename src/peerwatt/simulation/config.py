@@ -161,7 +161,7 @@ class DayConfig(_Part):
     """The connection's export limit, kW; null = none."""
     feeders: dict[FeederName, Annotated[float, Field(gt=0, le=100_000)]] = {}
     """Most power of each feeder within the site, kW net either way, by its name; the ports are
-    dealt out to them in turn. Needs mechanism welfare-proposed."""
+    dealt out to them in turn. Needs mechanism welfare-proposed or welfare-pairs."""
     port_kw: PowerKw = 6.6
     """Most charging power of a plug, kW."""
     battery: Literal["ideal", "full"] = "ideal"
@@ -210,8 +210,8 @@ class DayConfig(_Part):
 
     @model_validator(mode="after")
     def _feeders_can_be_cleared(self) -> Self:
-        if self.feeders and self.mechanism != "welfare-proposed":
-            raise ValueError("feeders: need mechanism welfare-proposed")
+        if self.feeders and self.mechanism not in ("welfare-proposed", "welfare-pairs"):
+            raise ValueError("feeders: need mechanism welfare-proposed or welfare-pairs")
         return self
 
     @property
