@@ -6,14 +6,18 @@ asks for; all waiting is for blocks, so nothing here passes while the network st
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.hosts.cometbft.client import CometHost, Confirmed
 from peerwatt.hosts.cometbft.localnet import validator_key
+from peerwatt.hosts.cometbft.rpc import Unusable
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.market import Mechanism, RoundStatus, Side
@@ -40,6 +44,8 @@ SITE, OPERATOR = "north", "operator-north"
 DRIVERS = ("ann", "bob", "cat", "dan")
 FUNDED = (*DRIVERS, "supplier", "grid", "regulator", "operator-north", "operator-south")
 TIMEOUT_S = 120.0
+POLL_S = 0.2
+T = TypeVar("T")
 ON_TICKS = 6
 
 
@@ -134,7 +140,7 @@ class Market:
 
     def send(self, transaction: bytes) -> None:
         """Offer what must be let in."""
-        receipt = self.host.submit(transaction)
+        receipt = _patiently(lambda: self.host.submit(transaction))
         reason = Reason(receipt.reason).name
         require(receipt.ok, "honest messages", f"not let in: {reason} {receipt.field}")
         self.parties.let_in(transaction)
@@ -142,7 +148,8 @@ class Market:
     def wait(self) -> None:
         """Until all that was offered stands in blocks; every receipt must be good."""
         first = self.host.height
-        self.host.wait_until(lambda: not self.host.pending, timeout_s=TIMEOUT_S)
+        done = partial(self.host.wait_until, lambda: not self.host.pending, timeout_s=TIMEOUT_S)
+        _patiently(done)
         require(not self.host.dropped, "nothing lost", "what was let in was refused later")
         self.parties.forget()
         self.note(first)
@@ -160,7 +167,7 @@ class Market:
     def attempt(self, transaction: bytes) -> Confirmed:
         """Offer what may be refused; what became of it."""
         first = self.host.height
-        found = self.host.confirm(transaction, timeout_s=TIMEOUT_S)
+        found = _patiently(lambda: self.host.confirm(transaction, timeout_s=TIMEOUT_S))
         self.note(first)
         return found
 
@@ -264,3 +271,15 @@ class Market:
         """What must hold of the state that this client executed itself."""
         broken = broken_invariants(self.host.state)
         require(not broken, "invariants", "; ".join(broken))
+
+
+def _patiently(do: Callable[[], T]) -> T:
+    """Do something, again while no node can be reached: what was offered before changes nothing."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return do()
+        except Unusable:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(POLL_S)
