@@ -285,8 +285,8 @@ def _twin(on: Chaos, node: Node) -> Node:
 
 
 def stale_snapshot(on: Chaos) -> None:
-    """All validators but one offer an old state under a new height to a node that joins: it must
-    begin from a true one, or not at all."""
+    """A validator offers an old state under a new height to a node that joins: it must begin from a
+    true one, or not at all."""
     net, network = on.net, on.net.network
     net.wait(lambda: min(net.heights(net.validators)) > SNAPSHOT_EVERY + 2, "no snapshots")
     header = on.ask(lambda market: market.host.engine_header(market.host.height - 1))
