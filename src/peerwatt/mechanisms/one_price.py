@@ -225,11 +225,14 @@ class _Book:
                 at = middle
             else:
                 below = middle
-        price = float(kinks[at])
-        most, least = self.demand(price, ties=True), self.supply(price, ties=False)
-        if least.sum() <= most.sum():
-            return price, *self._share(price, most, least)
-        price = self._between(float(kinks[below]), price)
+        kink = float(kinks[at])
+        most, least = self.demand(kink, ties=True), self.supply(kink, ties=False)
+        price = kink
+        if least.sum() > most.sum():
+            price = self._between(float(kinks[below]), kink)
+        # Where only rounding lies between the two, the root is the kink itself.
+        if price == kink:
+            return kink, *self._share(kink, most, least)
         return price, self.demand(price, ties=False), self.supply(price, ties=False)
 
     def _excess_above(self, price: float) -> float:

@@ -17,6 +17,7 @@ ONCE_WRONG = {
     49_549: "a buyer whom only sellers without energy reach crept towards them",
     135_059: "slow progress, where nobody can take anything, was taken for none",
     2_034_239: "the grid's room is filled at a price at which nobody buys any more",
+    2_576_574: "the grid's room is what the minima need to the last digit, and nobody sells",
     38_124: "sellers fill the grid's room exactly, and no curve moves in between",
 }
 
