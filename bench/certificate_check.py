@@ -20,7 +20,8 @@ from harness import profile, ratios, report, shown, spread, take_turns
 from msgspec.structs import replace
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.pairs import Flaw, PairPrices, certify, split_prices
+from peerwatt.contracts.pairs import PairPrices, certify, split_prices
+from peerwatt.contracts.proved import Flaw
 from peerwatt.market_operator.quantize import PairsBook, listed_prices, pairs_book
 from peerwatt.mechanisms.welfare import PairsClearing, clear_pairs
 from peerwatt.records.market import BuyOrder, Mechanism, Order, PriceRule, Prices, SellOrder

@@ -20,7 +20,7 @@ from peerwatt.contracts.clearing import (
     proposed_prices,
     sealed_prices,
 )
-from peerwatt.contracts.pairs import Flaw
+from peerwatt.contracts.proved import Flaw
 from peerwatt.contracts.settlement import settle
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.codec import decode, encode

@@ -16,8 +16,9 @@ from peerwatt.contracts.certificates import one_price_gap_ucoin
 from peerwatt.contracts.feeders import buyers_alone, find
 from peerwatt.contracts.own_prices import certify as certify_own_prices
 from peerwatt.contracts.own_prices import own_prices
-from peerwatt.contracts.pairs import Flaw, PairsOutcome, split_prices
 from peerwatt.contracts.pairs import certify as certify_pairs
+from peerwatt.contracts.pairs import split_prices
+from peerwatt.contracts.proved import Flaw, ProvedOutcome
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, InvariantError, PriceList, State
 from peerwatt.records.codec import encode
@@ -94,7 +95,7 @@ def clear_proposed(
     return _proved(book, found, tuple(feeder_prices))
 
 
-def _proved(book: Book, found: PairsOutcome, feeder_prices: tuple[int, ...]) -> Cleared:
+def _proved(book: Book, found: ProvedOutcome, feeder_prices: tuple[int, ...]) -> Cleared:
     """A proved clearing with its prices. One price for all allows the midpoint rule, as long as
     what it has buyers pay is no more than that price; where a feeder is full, there is none."""
     outcome = Outcome(

@@ -18,26 +18,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.certificates import allowed_gap_ucoin, ceil_div, linear_gap
+from peerwatt.contracts.certificates import ceil_div, linear_gap
 from peerwatt.contracts.feeders import (
     MWH_PER_WH,
     Places,
-    covered_prices,
     cut_alike,
     feeders_gap,
     net_flows,
     places_of,
     whole_awards,
 )
-from peerwatt.contracts.pairs import (
-    UNITS_PER_UCOIN,
-    UNITS_PER_WH,
-    Flaw,
-    PairsOutcome,
-    buyer_gap,
-    mwh,
-    wanted,
-)
+from peerwatt.contracts.pairs import buyer_gap, mwh, wanted
+from peerwatt.contracts.proved import UNITS_PER_WH, Flaw, ProvedOutcome, outcome_of
 from peerwatt.records.market import SellOrder
 from peerwatt.records.receipts import Reason
 from peerwatt.units import PCOIN_PER_UCOIN, WH_PER_KWH
@@ -51,7 +43,7 @@ class _Flows(NamedTuple):
     net: list[int]
 
 
-def certify(book: Book, bus: int, differences: Sequence[int]) -> PairsOutcome | Flaw:
+def certify(book: Book, bus: int, differences: Sequence[int]) -> ProvedOutcome | Flaw:
     """The clearing that these prices mean, if they prove one; else the first thing that is wrong.
     A flaw's `at` is the place of the price to blame: the feeders' in their order, then the bus's.
     """
@@ -65,9 +57,6 @@ def certify(book: Book, bus: int, differences: Sequence[int]) -> PairsOutcome | 
     for place, (net, room) in enumerate(zip(flows.net, _rooms(book), strict=True)):
         if not -room[1] - UNITS_PER_WH <= net <= room[0] + UNITS_PER_WH:
             return Flaw(Reason.BEYOND_LIMIT, place)
-    gap_ucoin = ceil_div(_gap(book, own, places, flows), UNITS_PER_UCOIN)
-    value = sum(own[at] * taken for at, taken in zip(places.buys, flows.taken, strict=True))
-    traded_ucoin = value // UNITS_PER_UCOIN
     net_wh = mwh(abs(flows.net[-1])) // MWH_PER_WH
     net_wh = min(net_wh, book.import_limit_wh) if flows.net[-1] > 0 else -net_wh
     awards = whole_awards(
@@ -76,25 +65,15 @@ def certify(book: Book, bus: int, differences: Sequence[int]) -> PairsOutcome | 
         [mwh(each) for each in flows.given],
         max(net_wh, -book.export_limit_wh),
     )
-    count = sum(1 for energy_wh in (*awards.bought_wh, *awards.sold_wh) if energy_wh)
-    if gap_ucoin > allowed_gap_ucoin(traded_ucoin, count, book.prices.retail_ucoin_per_kwh):
-        return Flaw(Reason.NOT_OPTIMAL, None)
-    buyer_prices = [ceil_div(own[at], PCOIN_PER_UCOIN) for at in places.buys]
     fee = book.prices.local_fee_ucoin_per_kwh
-    fair = [max(own[at] // PCOIN_PER_UCOIN - fee, 0) for at in places.sells]
-    seller_prices = covered_prices(book, awards, buyer_prices, fair)
-    if seller_prices is None:
-        return Flaw(Reason.NOT_OPTIMAL, None)
-    return PairsOutcome(
-        bought_wh=awards.bought_wh,
-        sold_wh=awards.sold_wh,
-        import_wh=max(awards.net_wh, 0),
-        export_wh=max(-awards.net_wh, 0),
-        buyer_prices=buyer_prices,
-        seller_prices=seller_prices,
-        grid_price=ceil_div(bus, PCOIN_PER_UCOIN),
-        gap_ucoin=gap_ucoin,
-        traded_ucoin=traded_ucoin,
+    return outcome_of(
+        book,
+        awards,
+        paid=[own[at] for at in places.buys],
+        taken=flows.taken,
+        fair=[max(own[at] // PCOIN_PER_UCOIN - fee, 0) for at in places.sells],
+        grid_price=bus,
+        gap=_gap(book, own, places, flows),
     )
 
 

@@ -25,11 +25,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.certificates import allowed_gap_ucoin, ceil_div, elastic_gap
+from peerwatt.contracts.certificates import elastic_gap
 from peerwatt.contracts.feeders import (
     MWH_PER_WH,
     Whole,
-    covered_prices,
     cut_alike,
     feeders_gap,
     net_flows,
@@ -37,21 +36,10 @@ from peerwatt.contracts.feeders import (
     sums_by_place,
     whole_awards,
 )
+from peerwatt.contracts.proved import SLOPE_BITS, UNITS_PER_WH, Flaw, ProvedOutcome, outcome_of
 from peerwatt.records.market import BuyOrder, SellOrder
 from peerwatt.records.receipts import Reason
-from peerwatt.units import PCOIN_PER_UCOIN, WH_PER_KWH
-
-SLOPE_BITS = 64
-# e_Wh = (p - t) / slope x WH_PER_KWH / PCOIN_PER_UCOIN, counted with 2^64 / slope, rounded down.
-UNITS_PER_WH = (PCOIN_PER_UCOIN // WH_PER_KWH) << SLOPE_BITS
-UNITS_PER_UCOIN = PCOIN_PER_UCOIN * WH_PER_KWH * UNITS_PER_WH
-
-
-class Flaw(NamedTuple):
-    """Why prices prove no clearing; `at` is the place of the order to blame, none if it is all."""
-
-    reason: Reason
-    at: int | None
+from peerwatt.units import PCOIN_PER_UCOIN
 
 
 class PairPrices(NamedTuple):
@@ -75,20 +63,6 @@ class PairPrices(NamedTuple):
         )
 
 
-class PairsOutcome(NamedTuple):
-    """Energy in Wh and prices in ucoin/kWh per order, the net flows of the grid, and the proof."""
-
-    bought_wh: list[int]
-    sold_wh: list[int]
-    import_wh: int
-    export_wh: int
-    buyer_prices: list[int]
-    seller_prices: list[int]
-    grid_price: int
-    gap_ucoin: int
-    traded_ucoin: int
-
-
 class _Flows(NamedTuple):
     """What prices make everybody trade, before any rounding to Wh."""
 
@@ -106,7 +80,7 @@ class _Flows(NamedTuple):
     """What buyers pay for it, per seller; price times energy."""
 
 
-def certify(book: Book, prices: PairPrices) -> PairsOutcome | Flaw:
+def certify(book: Book, prices: PairPrices) -> ProvedOutcome | Flaw:
     """The clearing that these prices mean, if they prove one; else the first thing that is wrong.
 
     Sellers may send up to 1 Wh more than a buyer wants or than they offer, which nobody takes;
@@ -121,28 +95,14 @@ def certify(book: Book, prices: PairPrices) -> PairsOutcome | Flaw:
     flaw = _beyond_limits(book, prices, bus, flows, want)
     if flaw is not None:
         return flaw
-    gap_ucoin = ceil_div(_gap(book, prices, bus, flows), UNITS_PER_UCOIN)
-    value = sum(p * taken for p, taken in zip(prices.buyers, flows.taken, strict=True))
-    traded_ucoin = value // UNITS_PER_UCOIN
-    awards = _whole(book, flows)
-    count = sum(1 for energy_wh in (*awards.bought_wh, *awards.sold_wh) if energy_wh)
-    if gap_ucoin > allowed_gap_ucoin(traded_ucoin, count, book.prices.retail_ucoin_per_kwh):
-        return Flaw(Reason.NOT_OPTIMAL, None)
-    buyer_prices = [ceil_div(price, PCOIN_PER_UCOIN) for price in prices.buyers]
-    fair = _fair_prices(book, prices, flows)
-    seller_prices = covered_prices(book, awards, buyer_prices, fair)
-    if seller_prices is None:
-        return Flaw(Reason.NOT_OPTIMAL, None)
-    return PairsOutcome(
-        bought_wh=awards.bought_wh,
-        sold_wh=awards.sold_wh,
-        import_wh=max(awards.net_wh, 0),
-        export_wh=max(-awards.net_wh, 0),
-        buyer_prices=buyer_prices,
-        seller_prices=seller_prices,
-        grid_price=ceil_div(_highest(book, bus), PCOIN_PER_UCOIN),
-        gap_ucoin=gap_ucoin,
-        traded_ucoin=traded_ucoin,
+    return outcome_of(
+        book,
+        _whole(book, flows),
+        paid=prices.buyers,
+        taken=flows.taken,
+        fair=_fair_prices(book, prices, flows),
+        grid_price=_highest(book, bus),
+        gap=_gap(book, prices, bus, flows),
     )
 
 

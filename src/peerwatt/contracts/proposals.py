@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from peerwatt.contracts.accounts import account_of
 from peerwatt.contracts.clearing import book_of, clear_proposed, price_count
 from peerwatt.contracts.life import moved
-from peerwatt.contracts.pairs import Flaw
+from peerwatt.contracts.proved import Flaw
 from peerwatt.contracts.state import MEMBERS, ORDERS, PRICES, ROUNDS, PriceList, Refusal, State
 from peerwatt.records.market import (
     Mechanism,

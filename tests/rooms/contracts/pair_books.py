@@ -9,7 +9,8 @@ from typing import Any
 from peerwatt.contracts.auction import Book, Outcome
 from peerwatt.contracts.certificates import ceil_div
 from peerwatt.contracts.clearing import Pricing
-from peerwatt.contracts.pairs import PairPrices, PairsOutcome
+from peerwatt.contracts.pairs import PairPrices
+from peerwatt.contracts.proved import ProvedOutcome
 from peerwatt.market_operator.quantize import listed_prices, pairs_book
 from peerwatt.mechanisms.welfare import clear_pairs
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
@@ -131,7 +132,7 @@ def solved(book: Book) -> PairPrices | None:
     return PairPrices(listed[: len(book.buys)], listed[len(book.buys) :])
 
 
-def outcome_of(found: PairsOutcome) -> tuple[Outcome, Pricing]:
+def outcome_of(found: ProvedOutcome) -> tuple[Outcome, Pricing]:
     """What was certified as `clearing` hands it on."""
     energies = (found.bought_wh, found.sold_wh, found.import_wh, found.export_wh)
     paying = [p for p, e in zip(found.buyer_prices, found.bought_wh, strict=True) if e]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.pairs import PairsOutcome
+from peerwatt.contracts.proved import ProvedOutcome
 from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH
 
 cp: Any = importlib.import_module("cvxpy")  # its stubs are partial
@@ -16,7 +16,7 @@ ACCURACY = 2e-6
 """Of all that the book could be worth; Clarabel stops at 1e-8 of its own scaled problem."""
 
 
-def welfare_coin(book: Book, awards: PairsOutcome | None = None) -> float | None:
+def welfare_coin(book: Book, awards: ProvedOutcome | None = None) -> float | None:
     """The most that the book can be worth, or the most with these awards; in coin, minima at lost
     load. None where the cone solver does not vouch for its own answer."""
     n, m, terms = len(book.buys), len(book.sells), book.prices
@@ -62,7 +62,7 @@ def welfare_coin(book: Book, awards: PairsOutcome | None = None) -> float | None
     return float(problem.value) if problem.status == cp.OPTIMAL else None
 
 
-def _exports_alone(book: Book, awards: PairsOutcome | None) -> float:
+def _exports_alone(book: Book, awards: ProvedOutcome | None) -> float:
     """What sellers without buyers are worth: lowest asks go out first."""
     worth, room = 0, book.export_limit_wh
     sold = [order.max_wh for order in book.sells] if awards is None else awards.sold_wh

@@ -15,7 +15,8 @@ from test_feeders import keeps_every_limit, pays_everybody
 from peerwatt.contracts.auction import Book
 from peerwatt.contracts.clearing import Cleared, clear_proposed
 from peerwatt.contracts.feeders import places_of
-from peerwatt.contracts.pairs import Flaw, PairPrices
+from peerwatt.contracts.pairs import PairPrices
+from peerwatt.contracts.proved import Flaw
 from peerwatt.records.market import FeederRoom, Mechanism
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN
 

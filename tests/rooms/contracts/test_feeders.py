@@ -12,7 +12,7 @@ from peerwatt.contracts.auction import Book
 from peerwatt.contracts.certificates import allowed_gap_ucoin
 from peerwatt.contracts.clearing import Cleared, award, clear_proposed, grid_alone
 from peerwatt.contracts.feeders import Whole, net_flows, whole_awards
-from peerwatt.contracts.pairs import Flaw
+from peerwatt.contracts.proved import Flaw
 from peerwatt.contracts.settlement import settle
 from peerwatt.records.market import Clearing, FeederRoom, Mechanism, PriceRule, Side
 from peerwatt.records.readings import MeterReading

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from pair_books import HUB, buy, held_ucoin, jolted, outcome_of, random_book, sell, solved
 from pair_optimum import ACCURACY, rounding_coin, scale_coin, welfare_coin
 
-from peerwatt.contracts import pairs
+from peerwatt.contracts import proved
 from peerwatt.contracts.auction import Book, Outcome
 from peerwatt.contracts.certificates import allowed_gap_ucoin
 from peerwatt.contracts.clearing import Cleared, award, clear_book
-from peerwatt.contracts.pairs import UNITS_PER_WH, Flaw, PairPrices, PairsOutcome, certify, wanted
+from peerwatt.contracts.pairs import PairPrices, certify, wanted
+from peerwatt.contracts.proved import UNITS_PER_WH, Flaw, ProvedOutcome
 from peerwatt.mechanisms.allocation import OnePriceClearing, Regime
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare_one_price import certify_one_price
@@ -122,7 +123,7 @@ def test_equals_share_what_the_connection_carries() -> None:
     prices = solved(book)
     assert prices is not None
     found = certify(book, prices)
-    assert isinstance(found, PairsOutcome)
+    assert isinstance(found, ProvedOutcome)
     assert max(found.bought_wh) == 5_000
     assert min(found.bought_wh) >= 4_999
     greedy = [flat * (PCOIN_PER_UCOIN - 1), *[flat * PCOIN_PER_UCOIN] * 3]
@@ -137,7 +138,7 @@ def test_equals_share_what_the_connection_carries() -> None:
 def lacking(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float] | None:
     """What the awards of these prices lack of the optimum, and at most may, coin; whatever the
     gap: nothing is refused for it."""
-    monkeypatch.setattr(pairs, "allowed_gap_ucoin", lambda *_: 10**30)
+    monkeypatch.setattr(proved, "allowed_gap_ucoin", lambda *_: 10**30)
     chance = random.Random(seed)
     book = random_book(chance, 5)
     prices = solved(book)
@@ -175,7 +176,7 @@ def test_no_clearing_is_better_by_more_than_the_gap_of_many(
 # --- what a liar can move
 
 
-def gain_ucoin(book: Book, found: PairsOutcome, who: int) -> float:
+def gain_ucoin(book: Book, found: ProvedOutcome, who: int) -> float:
     """What the clearing is worth to an order, by its own curve: buyers first."""
     if who >= len(book.buys):
         at = who - len(book.buys)
@@ -249,7 +250,7 @@ def test_where_supply_meets_demand_to_the_wh_the_proof_leaves_the_price_open() -
     for price in (90_000, 250_000):
         asked = [(price - 20_000) * PCOIN_PER_UCOIN]
         found = certify(book, PairPrices([price * PCOIN_PER_UCOIN], asked))
-        assert isinstance(found, PairsOutcome)
+        assert isinstance(found, ProvedOutcome)
         outcomes.append(found)
     assert outcomes[0].bought_wh == outcomes[1].bought_wh == [2_000]
     assert max(found.gap_ucoin for found in outcomes) <= 1

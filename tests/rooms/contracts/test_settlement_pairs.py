@@ -11,7 +11,8 @@ from pair_books import HUB, buy, outcome_of, random_book, sell, solved
 
 from peerwatt.contracts.auction import Book
 from peerwatt.contracts.clearing import award
-from peerwatt.contracts.pairs import PairsOutcome, certify
+from peerwatt.contracts.pairs import certify
+from peerwatt.contracts.proved import ProvedOutcome
 from peerwatt.contracts.settlement import Pool, settle
 from peerwatt.records.market import Award, Clearing, Mechanism, Side
 from peerwatt.records.readings import MeterReading
@@ -27,7 +28,7 @@ def cleared_round(book: Book) -> tuple[list[Award], Clearing] | None:
     if prices is None:
         return None
     found = certify(book, prices)
-    assert isinstance(found, PairsOutcome)
+    assert isinstance(found, ProvedOutcome)
     done, pricing = outcome_of(found)
     clearing = Clearing(
         price_ucoin_per_kwh=done.price_ucoin_per_kwh,

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from pair_books import HUB
 from proposing import limit
 from small_hub import CLEAR_LEAD_S, FIRST_SLOT_S, GATE_LEAD_S, OK, SmallHub, round_id
 
 from peerwatt.contracts.auction import Book
-from peerwatt.contracts.pairs import Flaw, certify, split_prices
+from peerwatt.contracts.pairs import certify, split_prices
+from peerwatt.contracts.proved import Flaw
 from peerwatt.market_operator import round as operator
 from peerwatt.market_operator.quantize import (
     feeders_of,
@@ -28,23 +30,10 @@ from peerwatt.records.market import (
     BuyOrder,
     FeederRoom,
     Mechanism,
-    PriceRule,
     Prices,
     SellOrder,
 )
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN
-
-PRICES = Prices(
-    price_rule=PriceRule.MIDPOINT,
-    retail_ucoin_per_kwh=300_000,
-    feed_in_ucoin_per_kwh=80_000,
-    network_fee_ucoin_per_kwh=10_000,
-    platform_fee_ucoin_per_kwh=5_000,
-    levy_ucoin_per_kwh=5_000,
-    lost_load_ucoin_per_kwh=500_000,
-    shortfall_penalty_ucoin_per_kwh=0,
-    failed_clearing_penalty_ucoin=0,
-)
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ def test_what_is_solved_is_proved_in_whole_numbers(seed: int) -> None:
         buyers, sellers = chance.randrange(1, 12), chance.randrange(12)
         orders = [random_order(chance, at < buyers) for at in range(buyers + sellers)]
         orders.sort(key=lambda order: order.order_id)
-        terms = Terms(PRICES, chance.choice([0, 500, 20_000, 400_000]), chance.choice([0, 5_000]))
+        terms = Terms(HUB, chance.choice([0, 500, 20_000, 400_000]), chance.choice([0, 5_000]))
         book = pairs_book(terms, orders)  # type: ignore[arg-type]
         try:
             clearing = clear_pairs(
@@ -101,7 +90,7 @@ def test_what_is_solved_is_proved_in_whole_numbers(seed: int) -> None:
             Mechanism.WELFARE_PAIRS,
             [order for order in orders if isinstance(order, BuyOrder)],
             [order for order in orders if isinstance(order, SellOrder)],
-            PRICES,
+            HUB,
             terms.import_limit_wh,
             terms.export_limit_wh,
         )
@@ -132,7 +121,7 @@ def test_what_is_solved_behind_feeders_is_proved_in_whole_numbers(seed: int) -> 
             for name in ("east", "west")
         )
         imports, exports = chance.choice([0, 500, 20_000, 400_000]), chance.choice([0, 5_000])
-        terms: Any = Terms(PRICES, imports, exports, rooms)
+        terms: Any = Terms(HUB, imports, exports, rooms)
         book, feeders = pairs_book(terms, orders), feeders_of(terms, orders)
         try:
             clearing = clear_pairs_feeders(
@@ -147,7 +136,7 @@ def test_what_is_solved_behind_feeders_is_proved_in_whole_numbers(seed: int) -> 
             Mechanism.WELFARE_PAIRS,
             [order for order in orders if isinstance(order, BuyOrder)],
             [order for order in orders if isinstance(order, SellOrder)],
-            PRICES,
+            HUB,
             terms.import_limit_wh,
             terms.export_limit_wh,
             rooms,

@@ -6,7 +6,8 @@ from typing import Any
 
 from peerwatt.contracts.auction import Book, Outcome
 from peerwatt.contracts.clearing import Cleared, Pricing, clear_book
-from peerwatt.contracts.pairs import Flaw, certify, split_prices
+from peerwatt.contracts.pairs import certify, split_prices
+from peerwatt.contracts.proved import Flaw
 from peerwatt.market_operator.quantize import listed_prices, pairs_book
 from peerwatt.mechanisms import welfare
 from peerwatt.records.market import Mechanism
