@@ -21,7 +21,7 @@ from peerwatt.hosts.replica import Replica
 from peerwatt.records.codec import CodecError, decode
 from peerwatt.records.market import Award, SettledAward
 from peerwatt.records.receipts import Reason
-from peerwatt.records.transactions import CheckIn, Message, Transaction, decode_message
+from peerwatt.records.transactions import CheckIn, Message, parse
 
 CLOCK, THE_POT, NOBODY = "clock", "the pot", "a stranger"
 UNPLUGGED = "a wallet that never checked in"
@@ -70,7 +70,7 @@ def _messages(chain: Replica) -> Iterator[tuple[Message | None, int, str]]:
         transactions = chain.block(height).transactions
         for data, receipt in zip(transactions, chain.receipts(height), strict=True):
             try:
-                message: Message | None = decode_message(decode(data, Transaction).message)
+                message: Message | None = parse(data)[1]
             except CodecError:
                 message = None
             yield message, receipt.reason, receipt.field

@@ -64,7 +64,7 @@ from peerwatt.records.transactions import (
     Transfer,
     Vote,
     Withdraw,
-    decode_message,
+    parse,
 )
 
 __all__ = ["TABLES", "apply_block", "check_tx", "init_chain", "market_time_s"]
@@ -206,8 +206,7 @@ def _parse(data: bytes) -> tuple[Transaction, Message] | Refusal:
     if len(data) > MAX_TRANSACTION_BYTES:
         return Refusal(Reason.OVERSIZED, "transaction")
     try:
-        transaction = decode(data, Transaction)
-        return transaction, decode_message(transaction.message)
+        return parse(data)
     except CodecError as error:
         return Refusal(Reason.MALFORMED, error.field)
 

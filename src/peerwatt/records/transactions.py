@@ -6,6 +6,7 @@ Every message names its chain, its signer, the signer's next nonce and until whe
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -14,7 +15,7 @@ from peerwatt.records.codec import Record, decode, digest, encode
 from peerwatt.records.market import Mechanism, PriceRule, SlotLimit, TariffStep
 from peerwatt.records.members import Member
 from peerwatt.records.readings import SignedReading
-from peerwatt.records.signing import SigningKey, verify
+from peerwatt.records.signing import REMEMBERED_BYTES, SigningKey, verify
 from peerwatt.units import (
     ChainId,
     Count,
@@ -38,6 +39,7 @@ TRANSACTION_DOMAIN = "transaction"
 COSIGN_DOMAIN = "cosignature"
 WALLET_DOMAIN = "wallet"
 MAX_TRANSACTION_BYTES = 1 << 20
+PARSED_CACHE = 1 << 13
 RoundId = Annotated[bytes, Meta(min_length=9, max_length=56)]
 
 
@@ -332,3 +334,20 @@ def sign_message(
 def decode_message(data: bytes) -> Message:
     """The message that these bytes encode; CodecError if none."""
     return decode(data, Message)  # type: ignore[arg-type]
+
+
+def parse(data: bytes) -> tuple[Transaction, Message]:
+    """The transaction that these bytes encode, and its message; CodecError if none.
+
+    Remembered for short data: a transaction is read at admission, for its order in a block and in
+    the block itself, and records are frozen.
+    """
+    return _parse_remembered(data) if len(data) <= REMEMBERED_BYTES else _parse(data)
+
+
+def _parse(data: bytes) -> tuple[Transaction, Message]:
+    transaction = decode(data, Transaction)
+    return transaction, decode_message(transaction.message)
+
+
+_parse_remembered = lru_cache(maxsize=PARSED_CACHE)(_parse)

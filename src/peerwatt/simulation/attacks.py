@@ -10,7 +10,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from peerwatt.agents.signer import Signer
-from peerwatt.records.codec import decode
 from peerwatt.records.readings import sign_reading
 from peerwatt.records.transactions import (
     WALLET_DOMAIN,
@@ -19,8 +18,7 @@ from peerwatt.records.transactions import (
     PlaceBuyOrder,
     RegisterPort,
     ReportReadings,
-    Transaction,
-    decode_message,
+    parse,
 )
 from peerwatt.simulation.founding import SETUP_LEAD_S
 from peerwatt.simulation.timetable import ORDER_LEAD_S, REPORT_LAG_S
@@ -79,7 +77,7 @@ class AttackedWorld(World):
     def _offer(self, transaction: bytes) -> bool:
         """To admission, which turns it away; then past admission into the block, if that can be
         done."""
-        message = decode_message(decode(transaction, Transaction).message)
+        message = parse(transaction)[1]
         self.note(type(message).__name__, self.host.submit(transaction))
         return self.smuggle(transaction)
 
@@ -87,7 +85,7 @@ class AttackedWorld(World):
         """The last buyer's order that stands in a block, to be sent once more."""
         for height in range(self.host.height, 0, -1):
             for data in self.host.block(height).transactions:
-                if isinstance(decode_message(decode(data, Transaction).message), PlaceBuyOrder):
+                if isinstance(parse(data)[1], PlaceBuyOrder):
                     return data
         raise RuntimeError("nobody has ordered before noon")
 

@@ -168,7 +168,7 @@ class Checkers:
 
     def _fine(self, host: Replica, data: bytes) -> None:
         """A proposal that proves nothing costs its sender the tariff's penalty."""
-        message = tx.decode_message(decode(data, tx.Transaction).message)
+        message = tx.parse(data)[1]
         require(isinstance(message, tx.ProposeClearing), "fines", "of another message")
         if isinstance(message, tx.ProposeClearing):
             prices = host.get("rounds", message.round_id).prices

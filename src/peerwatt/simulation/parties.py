@@ -11,7 +11,7 @@ from typing import Any
 
 from peerwatt.hosts.host import View
 from peerwatt.records import transactions as tx
-from peerwatt.records.codec import decode, digest, encode
+from peerwatt.records.codec import digest, encode
 from peerwatt.records.market import PriceRule, TariffStep
 from peerwatt.records.members import Account, Genesis, Member, Role
 from peerwatt.records.signing import SigningKey
@@ -111,7 +111,7 @@ class Parties:
 
     def let_in(self, transaction: bytes) -> None:
         """The host has let a transaction in: its signer's next one has the next nonce."""
-        signer = tx.decode_message(decode(transaction, tx.Transaction).message).signer
+        signer = tx.parse(transaction)[1].signer
         self._ahead[signer] = self._ahead.get(signer, 0) + 1
 
     def forget(self) -> None:

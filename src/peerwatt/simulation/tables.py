@@ -23,7 +23,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason, Receipt
-from peerwatt.records.transactions import Transaction, decode_message
+from peerwatt.records.transactions import parse
 from peerwatt.simulation.cast import ROOF
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _receipts(chain: Replica) -> Iterator[Row]:
 def kind_and_signer(transaction: bytes) -> tuple[str, str]:
     """The kind of message that a transaction carries and who signed it, as far as can be told."""
     try:
-        message = decode_message(decode(transaction, Transaction).message)
+        message = parse(transaction)[1]
     except CodecError:
         return "unreadable", ""
     return type(message).__name__, message.signer.hex()

@@ -18,6 +18,7 @@ from peerwatt.records.transactions import (
     Tick,
     Transaction,
     decode_message,
+    parse,
     sign_message,
 )
 
@@ -103,3 +104,13 @@ def test_a_message_is_not_a_transaction() -> None:
         decode(encode(tick), Transaction)
     with pytest.raises(CodecError):
         decode_message(sign_message(tick, ANN))
+
+
+def test_what_is_short_is_parsed_once_and_what_is_wrong_never() -> None:
+    data = sign_message(MINT, ANN)
+    assert parse(data) is parse(bytes(bytearray(data)))
+    assert parse(data) == (decode(data, Transaction), MINT)
+    for wrong in (b"", data + b"x", encode(sealed(message=b"nonsense"))):
+        for _ in range(2):
+            with pytest.raises(CodecError):
+                parse(wrong)

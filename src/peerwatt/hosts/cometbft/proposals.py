@@ -10,13 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from peerwatt.hosts.cometbft.wire import varint
 from peerwatt.records.chain import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, size_problem
-from peerwatt.records.codec import CodecError, decode
-from peerwatt.records.transactions import (
-    MAX_TRANSACTION_BYTES,
-    Tick,
-    Transaction,
-    decode_message,
-)
+from peerwatt.records.codec import CodecError
+from peerwatt.records.transactions import MAX_TRANSACTION_BYTES, Tick, parse
 
 
 def take(transactions: Iterable[bytes], max_bytes: int) -> list[bytes]:
@@ -56,7 +51,7 @@ def problem(transactions: Sequence[bytes]) -> str | None:
 def is_tick(transaction: bytes) -> bool:
     """Whether this is a tick, signed by whomever."""
     try:
-        return isinstance(decode_message(decode(transaction, Transaction).message), Tick)
+        return isinstance(parse(transaction)[1], Tick)
     except CodecError:
         return False
 
