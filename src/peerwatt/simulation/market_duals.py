@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 
 from peerwatt.mechanisms.allocation import FloatArray
-from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket
+from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket, PricePair
 
 RESTARTS = 20
 """Of L-BFGS-B, whose memory goes stale, from where it stopped."""
 SMALLEST = 1e-12
 
 
-def least_dual(market: Market) -> float:
-    """Coin; raises ValueError where SciPy is missing."""
+def least_dual(market: Market, start: PricePair | None = None) -> float:
+    """Coin, of pairs from a start of one's own if none is given; raises ValueError where SciPy is
+    missing."""
     optimize = _optimize()
     if isinstance(market, PairsMarket):
-        return _least_pairs(optimize, market)
+        return _least_pairs(optimize, market, start)
     return _least_one_price(optimize, market)
 
 
@@ -111,17 +112,17 @@ def _restated(market: PairsMarket) -> _Pairs:
     return book
 
 
-def _least_pairs(optimize: Any, market: PairsMarket) -> float:
+def _least_pairs(optimize: Any, market: PairsMarket, start: PricePair | None) -> float:
     book, grid = _restated(market), market.grid
     if grid is None or grid.export_limit_kwh == 0:
-        return _least_above(optimize, book, -math.inf)
+        return _least_above(optimize, book, -math.inf, start)
     feed_in = grid.feed_in * market.grid_efficiency + grid.local_fee
     if grid.export_limit_kwh == math.inf:
-        return _least_above(optimize, book, feed_in)
+        return _least_above(optimize, book, feed_in, start)
     room = grid.export_limit_kwh / market.grid_efficiency
 
     def at(floor: float) -> float:
-        return _least_above(optimize, book, floor) + (feed_in - floor) * room
+        return _least_above(optimize, book, floor, start) + (feed_in - floor) * room
 
     return min(at(feed_in), _least_scalar(optimize, at, 0.0, feed_in))
 
@@ -135,11 +136,14 @@ class _Prices:
     cap: float
 
 
-def _least_above(optimize: Any, book: _Pairs, floor: float) -> float:
+def _least_above(
+    optimize: Any, book: _Pairs, floor: float, start: PricePair | None = None
+) -> float:
     """Given the grid's price to sellers, over all others: again and again from where L-BFGS-B
     stopped, with its memory cleared and its unknowns scaled anew."""
     lowest = np.maximum(book.cost, floor)
-    best, least, idle = _start(book, lowest), math.inf, 0
+    best = _start(book, lowest) if start is None else _started(book, lowest, start)
+    least, idle = math.inf, 0
     for run in range(RESTARTS):
         here = _descend(optimize, book, lowest, best, tie_all=run % 2 == 0)
         value = book.value(here.buyers, here.sellers)[0]
@@ -160,6 +164,12 @@ def _start(book: _Pairs, lowest: FloatArray) -> _Prices:
     cheapest = float(price.min()) if len(price) else 0.0
     cap = max(book.lowest_cap, float(price.max(initial=0.0)))
     return _Prices(price, np.maximum(lowest, 0.9 * cheapest), cap)
+
+
+def _started(book: _Pairs, lowest: FloatArray, given: PricePair) -> _Prices:
+    price = np.minimum(given.buyers, book.highest_cap)
+    cap = max(book.lowest_cap, float(price.max(initial=0.0)))
+    return _Prices(price, np.maximum(lowest, given.sellers), cap)
 
 
 def _descend(

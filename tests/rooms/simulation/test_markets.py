@@ -10,7 +10,7 @@ from peerwatt.cli.main import app
 from peerwatt.mechanisms.welfare_book import InfeasibleError
 from peerwatt.simulation import markets
 from peerwatt.simulation.market_duals import least_dual
-from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket, check, draw
+from peerwatt.simulation.markets import Market, OnePriceMarket, PairsMarket, PricePair, check, draw
 
 ONCE_WRONG = {
     25_141: "buyers just outside the market were taken for rounding",
@@ -40,6 +40,11 @@ def test_both_kinds_agree_with_their_duals() -> None:
     assert [each.problem for each in found if each.problem] == []
 
 
+def test_a_dual_that_was_left_too_early_goes_on_from_our_prices() -> None:
+    assert abs(least_dual(draw(5621)) - draw(5621).clear().welfare) > 1e-3
+    assert check(5621, least_dual).problem == ""
+
+
 def test_draws_are_of_every_kind() -> None:
     drawn = [draw(seed) for seed in range(400)]
     pairs = [each for each in drawn if isinstance(each, PairsMarket)]
@@ -65,8 +70,8 @@ def first(kind: type, *, infeasible: bool = False) -> int:
 
 @pytest.mark.parametrize("kind", [PairsMarket, OnePriceMarket])
 def test_another_objective_is_noticed(kind: type) -> None:
-    def off(market: Market) -> float:
-        return least_dual(market) + 1e-3
+    def off(market: Market, start: PricePair | None) -> float:
+        return least_dual(market, start) + 1e-3
 
     assert "objective differs" in check(first(kind), off).problem
 
