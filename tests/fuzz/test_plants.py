@@ -77,7 +77,7 @@ def test_a_refusal_that_costs(monkeypatch: Patch) -> None:
         return answer._replace(fine_ucoin=1) if answer is not None and rich else answer
 
     around(monkeypatch, accounts, "withdraw", fined)
-    finds("a fine of 1")
+    finds("admission")
 
 
 def test_an_error_in_the_middle_of_a_block(monkeypatch: Patch) -> None:

@@ -3,7 +3,7 @@
 Knows every contract; hosts know this module alone. A transaction is checked for size, encoding,
 chain, signature, signer, nonce, validity and cosignature, then by its own contract. In a block, a
 valid signature and nonce consume the nonce even where the message is then refused; some refusals
-cost a fine.
+cost a fine, and admission lets in what a block would fine.
 """
 
 from __future__ import annotations
@@ -156,8 +156,10 @@ def _signed_tick(state: State, chain: Chain, data: bytes) -> Tick | None:
 
 
 def check_tx(state: State, context: BlockContext, transaction: bytes) -> Receipt:
-    """Admission: the same rules as in a block; a refused transaction leaves no trace."""
-    return _execute(state, context, transaction, admission=True)
+    """Admission: the same rules as in a block; a refused transaction leaves no trace. Where a block
+    would fine its sender, it is let in, so that the refusal stands on record and is paid for."""
+    refusal = _run(state, context, transaction, admission=True)
+    return _receipt(transaction, None if refusal is not None and refusal.fine_ucoin else refusal)
 
 
 def apply_block(state: State, context: BlockContext, transactions: Sequence[bytes]) -> BlockResult:
@@ -170,13 +172,14 @@ def apply_block(state: State, context: BlockContext, transactions: Sequence[byte
         raise RuntimeError(f"rules version {chain.rules_version} needs newer software")
     put_chain(state, replace(chain, market_time_s=context.market_time_s))
     found = equivocation.punish_equivocation(state, context)
-    receipts = [_execute(state, context, data, admission=False) for data in transactions]
+    receipts = [
+        _receipt(data, _run(state, context, data, admission=False)) for data in transactions
+    ]
     events = rounds.advance(state, context.market_time_s)
     return BlockResult(receipts=tuple(receipts), events=(*found, *events))
 
 
-def _execute(state: State, context: BlockContext, data: bytes, admission: bool) -> Receipt:
-    refusal = _run(state, context, data, admission)
+def _receipt(data: bytes, refusal: Refusal | None) -> Receipt:
     reason, field = (refusal.reason, refusal.field) if refusal is not None else (Reason.OK, "")
     return Receipt(transaction_id=digest(data), reason=int(reason), field=field)
 
@@ -195,7 +198,7 @@ def _run(state: State, context: BlockContext, data: bytes, admission: bool) -> R
     refusal = _judge(state, context, transaction, message)
     if refusal is not None and known is None:
         state.delete(ACCOUNTS, message.signer)
-    elif refusal is not None and admission:
+    elif refusal is not None and admission and not refusal.fine_ucoin:
         state.put(ACCOUNTS, message.signer, account)
     elif refusal is not None:
         accounts.move(state, message.signer, POT, refusal.fine_ucoin)

@@ -33,7 +33,7 @@ from peerwatt.records.signing import SigningKey
 from peerwatt.simulation.chaos_market import DRIVERS, OPERATOR, PENALTY_UCOIN, Market
 from peerwatt.simulation.chaos_net import SNAPSHOT_EVERY, ChaosNet
 from peerwatt.simulation.failures import require
-from peerwatt.simulation.parties import CLOCK
+from peerwatt.simulation.parties import CLOCK, FINE_UCOIN
 
 STANDSTILL_S = 6.0
 FAR_BLOCKS = 5
@@ -208,7 +208,8 @@ def false_state(on: Chaos) -> None:
 
 
 def false_clearing(on: Chaos) -> None:
-    """A member proposes prices that prove nothing: refused, and the round ends without them."""
+    """A member proposes prices that prove nothing: every validator refuses them, it pays the fine,
+    and the round ends without them."""
     prices = tuple(on.chance.randrange(10**9) for _ in DRIVERS)
     on.ask(lambda market: _false_clearing(market, prices))
 
@@ -226,10 +227,17 @@ def _false_clearing(market: Market, prices: tuple[int, ...]) -> None:
         "prices": prices,
     }
     reasons = [reason for reason in Reason if reason >= Reason.WRONG_BOOK]
+    before = _free_ucoin(market)
     _refused(market, market.parties.sign(OPERATOR, tx.ProposeClearing, **proposal), *reasons)
+    require(before - _free_ucoin(market) == FINE_UCOIN, "penalty", "the fine was not paid")
     market.tick(market.host.get("rounds", round_id).clear_by_s)
     market.deliver(round_id)
     _report(market, round_id)
+
+
+def _free_ucoin(market: Market) -> int:
+    free: int = market.host.get("accounts", market.parties.key(OPERATOR).public).free_ucoin
+    return free
 
 
 def _report(market: Market, round_id: bytes) -> None:

@@ -128,12 +128,13 @@ class Checkers:
         self.accepted += len(accepted)
 
     def _admitted(self, receipts: tuple[Receipt, ...], admitted: Iterable[bytes]) -> None:
-        """What admission lets in is accepted, if nothing comes in before it."""
+        """What admission lets in is accepted, if nothing comes in before it, or costs a fine."""
         answers = {each.transaction_id: each for each in reversed(receipts)}
         for transaction_id in admitted:
             answer = answers.get(transaction_id)
             require(answer is not None, "nothing lost", "what waited came into no block")
-            refused = "" if answer is None or answer.ok else f"{answer.reason} {answer.field}"
+            fair = answer is None or answer.ok or answer.reason >= FINED
+            refused = "" if fair or answer is None else f"{answer.reason} {answer.field}"
             require(not refused, "admission", f"let in, then refused: {refused}")
 
     # --- the model: coins and ids

@@ -22,7 +22,7 @@ from peerwatt.simulation.reference_market import Cleared, clear
 from peerwatt.simulation.reference_orders import window_end_s
 from peerwatt.simulation.reference_pairs import Pairs, cleared_pairs, prove
 from peerwatt.simulation.reference_payouts import settle_round
-from peerwatt.simulation.reference_proposals import fine
+from peerwatt.simulation.reference_proposals import fine, fine_ucoin
 from peerwatt.simulation.reference_rows import POT, Rows, entries_root
 from peerwatt.simulation.reference_rules import (
     Letter,
@@ -94,7 +94,8 @@ class Reference:
 
         Args:
             given: the ledger's own answer; of several objections it tells which one is fined.
-            waiting: it only waits for a block, where a refusal uses up no nonce and costs nothing.
+            waiting: it waits for a block: what is refused uses up no nonce, but what a block would
+                fine is let in.
         """
         letter = opened(data)
         if not isinstance(letter, Letter):
@@ -115,7 +116,12 @@ class Reference:
         elif account is None:
             rows.drop("accounts", message.signer)
         elif waiting:
+            costly = [each for each in against if fine_ucoin(rows, message, each)]
+            if len(costly) == len(against) or (costly and given == Reason.OK):
+                fine(rows, message, costly[0])
+                return []
             rows.put("accounts", message.signer, account)
+            return [each for each in against if each not in costly]
         elif given in against:
             fine(rows, message, given)
         return against

@@ -117,11 +117,18 @@ def propose(rows: Rows, message: tx.ProposeClearing) -> None:
     rows.put("rounds", message.round_id, moved)
 
 
+def fine_ucoin(rows: Rows, message: tx.Message, reason: Reason) -> int:
+    """What being refused for this reason costs: only a clearing that proves nothing does."""
+    if not isinstance(message, tx.ProposeClearing) or reason < FINED:
+        return 0
+    market_round: Round = rows.get("rounds", message.round_id)
+    return market_round.prices.failed_clearing_penalty_ucoin
+
+
 def fine(rows: Rows, message: tx.Message, reason: Reason) -> None:
     """Who proposes what proves nothing pays for it, into the pot."""
-    if isinstance(message, tx.ProposeClearing) and reason >= FINED:
-        market_round: Round = rows.get("rounds", message.round_id)
-        amount = market_round.prices.failed_clearing_penalty_ucoin
+    amount = fine_ucoin(rows, message, reason)
+    if amount:
         for key, change in ((message.signer, -amount), (POT, amount)):
             account = rows.get("accounts", key)
             rows.put("accounts", key, replace(account, free_ucoin=account.free_ucoin + change))

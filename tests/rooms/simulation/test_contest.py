@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from peerwatt.records.receipts import Reason
-from peerwatt.records.transactions import ProposeClearing
 from peerwatt.simulation.config import load
 from peerwatt.simulation.contest import Contest, ContestedWorld
 from peerwatt.simulation.run import DayRun
@@ -20,15 +19,14 @@ def contested(jpl_sessions: Any) -> tuple[ContestedWorld, Contest]:
     return world, world.contest()
 
 
-def test_lies_are_refused_on_both_paths_and_paid_for(
+def test_lies_are_let_in_refused_on_record_and_paid_for(
     contested: tuple[ContestedWorld, Contest],
 ) -> None:
     world, contest = contested
     reasons = [Reason(lie.receipt.reason) for lie in contest.lies]
     assert reasons == [Reason.INCOMPLETE, Reason.AGAINST_BID]
     assert [lie.fine_ucoin for lie in contest.lies] == [UCOIN_PER_COIN] * 2
-    at_admission = [(kind, Reason(receipt.reason)) for kind, receipt in world.refused]
-    assert at_admission == [(ProposeClearing.__name__, reason) for reason in reasons]
+    assert world.refused == []
 
 
 def test_the_honest_clearing_is_proved(contested: tuple[ContestedWorld, Contest]) -> None:
