@@ -53,6 +53,9 @@ from peerwatt.mechanisms.welfare_newton import (
 )
 from peerwatt.mechanisms.welfare_staircase import Staircase
 
+LEAST_KWH = 1e-6
+"""Where no limit is greater, one is kept as one of so much would be."""
+
 
 class TooManyTradesError(ValueError):
     """More pairs trade than were asked for."""
@@ -277,7 +280,7 @@ def _accept(core: Core, certificate: Certificate, tolerance: float) -> None:
         )
     exceeded = certificate.violation_kwh
     if exceeded > 0:
-        greatest = max(np.max(core.most, initial=0.0), np.max(core.room, initial=0.0))
+        greatest = max(np.max(core.most, initial=LEAST_KWH), np.max(core.room, initial=0.0))
         if exceeded > tolerance * greatest:
             raise NotConvergedError(
                 f"a limit is exceeded by {exceeded:.3g} kWh, more than {tolerance:.3g}"

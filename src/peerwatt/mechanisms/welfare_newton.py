@@ -105,9 +105,12 @@ class _Path(Generic[SalesT]):
 PROXIMAL = 1e-6
 """Curvature of a buyer at a bound, as a share of what it could take over its price: it keeps
 steps finite where all buyers are at bounds and all sellers full, and matters nowhere else."""
+CAUTIOUS_AFTER, CAUTIOUS = 60, 1e4
+"""After so many iterations that curvature is so many times greater: where each buyer reaches
+sellers of its own, those whose prices are too low for any may else take turns at falling."""
 ROUNDING = 1e-7
 """Relative excess below which lack of progress is rounding."""
-STALLED = ((1e-11, 3), (ROUNDING, 12))
+STALLED = ((1e-11, 3), (ROUNDING, 40))
 """Iterations without progress after which an excess below so much is rounding."""
 TOO_FAR = 8.0
 """No price rises in one step by more than this many times the highest; none falls by more
@@ -116,7 +119,7 @@ BOLD = 30
 """Iterations in which a step may end slightly uphill; none after, so that descent is certain."""
 MOST_ITERATIONS = 400
 MOST_TRIALS = 60
-FEW_TRIALS = 6
+FEW_TRIALS = 12
 """Of a step's length, where what is left to gain is near rounding."""
 REFUTE_EVERY = 10
 
@@ -222,10 +225,12 @@ class Newton(Generic[SalesT]):
 
     def _curvature(self, here: Point[SalesT]) -> FloatArray:
         """(buyers,) how fast what is wanted falls with the price, above zero."""
+        cautious = self.core.factors is not None and self.iterations > CAUTIOUS_AFTER
+        proximal = self.proximal * (CAUTIOUS if cautious else 1.0)
         return np.where(
             here.level == here.price + self.base,
             self.core.weight / (here.level * here.level),
-            self.proximal / (here.level + self.base),
+            proximal / (here.level + self.base),
         )
 
     def _unbalanced(self, cap: float, beyond: float) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
-from peerwatt.mechanisms.welfare import clear_pairs
+from peerwatt.mechanisms.welfare import LEAST_KWH, clear_pairs
 from peerwatt.mechanisms.welfare_book import InfeasibleError, PairBuyers, PairSellers
 from peerwatt.mechanisms.welfare_certificate import Certificate
 from peerwatt.mechanisms.welfare_one_price import certified_one_price
@@ -266,7 +266,7 @@ def _grid(rng: np.random.Generator, needed: float) -> GridTerms:
 
 def _greatest(market: Market) -> float:
     most = float(market.buyers.maximum_kwh.max(initial=0.0))
-    return max(most, float(market.sellers.maximum_kwh.max(initial=0.0)), 1e-9)
+    return max(most, float(market.sellers.maximum_kwh.max(initial=0.0)), LEAST_KWH)
 
 
 def _false_refusal(market: Market, error: InfeasibleError) -> str:

@@ -18,6 +18,10 @@ ONCE_WRONG = {
     135_059: "slow progress, where nobody can take anything, was taken for none",
     2_034_239: "the grid's room is filled at a price at which nobody buys any more",
     2_576_574: "the grid's room is what the minima need to the last digit, and nobody sells",
+    436_949: "slow progress near the optimum was taken for rounding",
+    549_587: "buyers with sellers of their own took turns at falling prices",
+    704_537: "nobody may trade, and rounding traded a millionth of a millionth",
+    899_525: "a path was left before the place on it where the slope is gone",
     38_124: "sellers fill the grid's room exactly, and no curve moves in between",
 }
 
