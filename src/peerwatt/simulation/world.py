@@ -1,19 +1,11 @@
 """A hub day on the ledger: cars come, order, are dispatched, metered and settled, slot by slot.
 
-Knows every room below and chooses their concrete parts. Time is the day's own: three
-boundaries between blocks a slot, two more where a clearing is proposed, moved by ticks of the
-simulated clock.
-
-    slot start - 120 s   cars check out and in; agents order
-    slot start -  60 s   the gate: the book closes and clears; of pairs, the operator proposes how
-    slot start -  30 s   the best proposal clears it
-    slot start           awards become set-points, minute by minute, until the slot's end
-    slot end   +  30 s   the meters' readings are reported; the round settles
+Knows every room below and chooses their concrete parts. When what happens is the timeline's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,20 +33,15 @@ from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import CLOCK, ROLES
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.founding import SETUP_LEAD_S, Founding
-from peerwatt.simulation.timetable import (
-    CLEAR_LEAD_S,
-    GATE_LEAD_S,
-    ORDER_LEAD_S,
-    REPORT_LAG_S,
-    SETTLE_LAG_S,
-)
+from peerwatt.simulation.timeline import Timeline
+from peerwatt.simulation.timetable import GATE_LEAD_S, ORDER_LEAD_S, REPORT_LAG_S
 from peerwatt.simulation.venue import OneProcess, Venue
 from peerwatt.site_gateway.dispatch import Dispatch, Slot, targets_of
 from peerwatt.site_gateway.report import read_meters, report_readings
 from peerwatt.units import S_PER_H
 
 
-class World:
+class World(Timeline):
     """One hub, one day, one ledger."""
 
     def __init__(
@@ -84,27 +71,14 @@ class World:
         Founding(config, day, self.keys, self.members).run(self.visits)
         self.seal(start_s)
 
-    def run(self, progress: Callable[[int, int], None] = lambda done, slots: None) -> None:
-        """Live through the day; `progress` hears of every slot."""
-        slots = len(self.day.slot_start_s)
-        for slot in range(slots):
-            self.order(slot)
-            self.gate(slot)
-            if slot > 0:
-                self.report(slot - 1)
-            self.deliver(slot)
-            progress(slot + 1, slots)
-        self.report(slots - 1)
-        end_s = int(self.day.slot_start_s[-1]) + self.day.slot_s + SETTLE_LAG_S
-        self.tick(end_s)
-        self.seal(end_s)
-        # An empty block last: its header proves all that came before.
-        self.seal(end_s)
+    @property
+    def hubs(self) -> tuple[World, ...]:
+        """This one alone."""
+        return (self,)
 
-    def order(self, slot: int) -> None:
+    def take_orders(self, slot: int) -> None:
         """Who is gone checks out, who has come checks in, and all who are there may order."""
         now_s = int(self.day.slot_start_s[slot]) - ORDER_LEAD_S
-        self.tick(now_s)
         self._check_out(now_s)
         announced = self.config.planning.arrivals == "announced"
         self._check_in(now_s, now_s + ORDER_LEAD_S + self.day.slot_s if announced else now_s + 1)
@@ -115,19 +89,13 @@ class World:
         for visit, intents in zip(there, self._intents(there, outlook), strict=True):
             for intent in intents:
                 self._place(visit, intent, round_id)
-        self.seal(now_s)
 
-    def gate(self, slot: int) -> None:
-        """The book closes; agents learn what they were awarded."""
-        gate_s = int(self.day.slot_start_s[slot]) - GATE_LEAD_S
-        self.tick(gate_s)
-        self.seal(gate_s)
-        if awaits_proposal(self.host.get("rounds", self._round_id(slot))):
-            self.propose(slot)
-            self.seal(gate_s)
-            clear_by_s = int(self.day.slot_start_s[slot]) - CLEAR_LEAD_S
-            self.tick(clear_by_s)
-            self.seal(clear_by_s)
+    def awaits_proposal(self, slot: int) -> bool:
+        """Whether the round is one whose clearing members have to propose."""
+        return awaits_proposal(self.host.get("rounds", self._round_id(slot)))
+
+    def hear_awards(self, slot: int) -> None:
+        """Agents learn what they were awarded."""
         by_port = {visit.port: visit for visit in self.visits if visit.present}
         for award in self.awards(slot):
             energy_wh = award.energy_wh if award.side == Side.BUY else -award.energy_wh
@@ -167,12 +135,10 @@ class World:
             self.hub.points, self.hub.main_meter, ports, start_s=start_s, end_s=end_s
         )
 
-    def report(self, slot: int) -> None:
-        """The readings go to the ledger, which settles; agents learn what was delivered."""
+    def bring_readings(self, slot: int) -> None:
+        """The readings go to the ledger, where a round was cleared."""
         start_s = int(self.day.slot_start_s[slot])
         end_s = start_s + self.day.slot_s
-        now_s = end_s + REPORT_LAG_S
-        self.tick(now_s)
         operator = self.members["aggregator"]
         if self.host.get("rounds", self._round_id(slot)).clearing is not None:
             report = report_readings(
@@ -184,11 +150,13 @@ class World:
                 operator=operator.key,
                 chain_id=self.keys.chain_id,
                 nonce=operator.nonce,
-                valid_until_s=now_s,
+                valid_until_s=end_s + REPORT_LAG_S,
             )
             for transaction in report.transactions:
                 self.note("ReportReadings", operator.submit(transaction))
-        self.seal(now_s)
+
+    def hear_deliveries(self, slot: int) -> None:
+        """Agents learn what was delivered."""
         for visit in self.visits:
             if slot in visit.awarded:
                 visit.tell(self._metered_wh(slot, visit.port) - visit.awarded[slot])
