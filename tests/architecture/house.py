@@ -37,7 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # Whoever checks a run from outside executes it again, and compares tables with the ledger's.
     "audit": (
         *("units", "records", "contracts", "hosts", "reporting"),
-        *("simulation.summary", "simulation.tables"),
+        *("simulation.summary", "simulation.tables", "simulation.region_summary"),
     ),
     "sdk": ("units", "records", "hosts.host"),
     "cli": (

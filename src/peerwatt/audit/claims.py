@@ -15,6 +15,15 @@ import msgspec
 
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.bundles import Finding, Verdict
+from peerwatt.simulation.region_summary import (
+    HUB,
+    RECEIPTS,
+    of_hub,
+    region_facts,
+    region_tables,
+    sites_of,
+    with_hubs,
+)
 from peerwatt.simulation.summary import facts_of, sums_by_car
 from peerwatt.simulation.tables import COLUMNS, Row, chain_tables, frame, refused_rows
 from peerwatt.units import WH_PER_KWH
@@ -43,14 +52,17 @@ class Claims(NamedTuple):
 def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Claims:
     """Compare summary and tables with the chain; `changed` files are known to be wrong and are not
     opened, for their bytes could be anything."""
-    ours = chain_tables(chain, {}, next((key.decode() for key, _ in chain.items("sites")), ""))
-    refused = refused_rows([], ours["receipts"])
     said = _read_summary(folder, changed)
+    several = isinstance(said, dict) and "hubs" in said
+    ours = region_tables(chain, {}) if several else chain_tables(chain, {}, _only_site(chain))
+    refused = refused_rows([], ours["receipts"])
+    if several:
+        refused = [{HUB: ""} | row for row in refused]
     zone = _zone(said)
     read, wrong = {}, []
     for name in COLUMNS:
         file = f"{name}.parquet"
-        table = None if file in changed else _read(folder / file, name)
+        table = None if file in changed else _read(folder / file, name, several)
         if table is not None:
             read[name] = table
         elif file not in changed:
@@ -68,24 +80,37 @@ def check_claims(folder: Path, chain: Replica, changed: Collection[str]) -> Clai
         refused = admission + refused
     if wrong or len(read) < len(COLUMNS):
         return Claims([Finding(Verdict.FAILS, line) for line in wrong], refused, zone)
-    wrong += _check_cars(read, ours)
+    known = {**ours, "cars": read["cars"], "refused": read["refused"]}
+    if several:
+        for hub in sites_of(chain):
+            wrong += [
+                f"{hub}: {line}" for line in _check_cars(of_hub(read, hub), of_hub(ours, hub))
+            ]
+        summary = _check_hubs(said, region_facts(chain, known))
+    else:
+        wrong += _check_cars(read, ours)
+        summary = _check_summary(said, facts_of(chain, known))
     findings = [Finding(Verdict.FAILS, line) for line in wrong]
     if not wrong:
         findings.append(Finding(Verdict.HOLDS, "the tables say what the ledger says"))
-    facts = facts_of(chain, {**ours, "cars": read["cars"], "refused": read["refused"]})
-    return Claims(findings + _check_summary(said, facts), refused, zone)
+    return Claims(findings + summary, refused, zone)
 
 
-def _read(path: Path, name: str) -> pl.DataFrame | None:
-    """A table with just the columns and types that it must have, and no gaps where the ledger would
-    not show them; none if it is not that."""
+def _only_site(chain: Replica) -> str:
+    return next(iter(sites_of(chain)), "")
+
+
+def _read(path: Path, name: str, several: bool) -> pl.DataFrame | None:
+    """A table, of several hubs or of one, with just the columns and types that it must have, and no
+    gaps where the ledger would not show them; none if it is not that."""
     import polars as pl
 
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    if table.schema != frame(name, []).schema:
+    like = with_hubs({}, name) if several and name != RECEIPTS else frame(name, [])
+    if table.schema != like.schema:
         return None
     gaps = table.drop("height", strict=False).null_count().sum_horizontal().sum()
     return None if gaps and name not in FROM_CHAIN else table
@@ -153,24 +178,48 @@ def _check_summary(said: Row | None, facts: Row) -> list[Finding]:
     """Every number of the summary that follows from ledger and tables, and the sums themselves."""
     if said is None:
         return [Finding(Verdict.FAILS, f"{SUMMARY}: cannot be read")]
+    supplier = facts["supplier_by_main_meter_ucoin"]
+    return [*_sums(facts, supplier), *_wrong(said, facts)]
+
+
+def _check_hubs(said: Any, facts: Row) -> list[Finding]:
+    """The same of several hubs: each one's numbers, and all together."""
+    supplier = sum(hub["supplier_by_main_meter_ucoin"] for hub in facts["hubs"].values())
+    findings = [*_sums(facts["total"], supplier), *_wrong(said, facts)]
+    hubs = said["hubs"] if isinstance(said["hubs"], dict) else {}
+    more = sorted(hubs.keys() - facts["hubs"].keys())
+    if more:
+        text = f"{SUMMARY}: hubs: {more[0]!r:.60} is none of the ledger's"
+        findings.append(Finding(Verdict.FAILS, text))
+    return findings
+
+
+def _sums(facts: Row, supplier_ucoin: int) -> Iterator[Finding]:
+    """What has to come out whatever happened."""
+    energy, money = facts["energy_wh"], facts["money_ucoin"]
+    sources = energy["from_cars"] + energy["from_grid"] + energy["from_pv"]
+    uses = energy["needed"] - energy["unmet"] + energy["sold_to_grid"] + energy["losses"]
+    for text, so in (
+        ("money sums to zero", money["sum"] == 0),
+        ("energy balances to the Wh", sources == uses),
+        (
+            "the supplier's part is its main meter times its tariff",
+            supplier_ucoin == money["supplier"],
+        ),
+    ):
+        yield Finding(Verdict.HOLDS if so else Verdict.FAILS, text)
+
+
+def _wrong(said: Any, facts: Row) -> list[Finding]:
+    """Where the summary says other than the facts, or that it does not."""
     wrong = [
         Finding(Verdict.FAILS, f"{SUMMARY}: {key}: says {says!r:.60}, comes to {is_!r}")
         for key, says, is_ in _differing("", said, facts)
     ]
-    energy, money = facts["energy_wh"], facts["money_ucoin"]
-    sources = energy["from_cars"] + energy["from_grid"] + energy["from_pv"]
-    uses = energy["needed"] - energy["unmet"] + energy["sold_to_grid"] + energy["losses"]
-    supplier = facts["supplier_by_main_meter_ucoin"]
-    sums = [
-        ("money sums to zero", money["sum"] == 0),
-        ("energy balances to the Wh", sources == uses),
-        ("the supplier's part is its main meter times its tariff", supplier == money["supplier"]),
-    ]
-    holds = [Finding(Verdict.HOLDS if so else Verdict.FAILS, text) for text, so in sums]
-    if not wrong:
-        text = "the summary's energy, money, rounds and orders are those of the ledger"
-        wrong.append(Finding(Verdict.HOLDS, text))
-    return [*holds, *wrong]
+    if wrong:
+        return wrong
+    text = "the summary's energy, money, rounds and orders are those of the ledger"
+    return [Finding(Verdict.HOLDS, text)]
 
 
 def _differing(path: str, said: Any, facts: Any) -> Iterator[tuple[str, Any, Any]]:

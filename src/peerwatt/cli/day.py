@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from peerwatt.cli.screen import console, progress, show_day
+from peerwatt.cli.screen import console, progress, show_day, show_region
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.region_config import load_sites
+from peerwatt.simulation.region_run import RegionRun
 from peerwatt.simulation.run import BUNDLED, DayRun, Place, sessions_of
 from peerwatt.simulation.venue import OneProcess
 from peerwatt.simulation.world import World
@@ -31,6 +33,38 @@ def run_day(
             run.live(step)
         run.write(folder)
     show_day(run.summary)
+    _tell(out)
+
+
+def run_hubs(
+    config: DayConfig,
+    sites: str,
+    sessions: Path | None,
+    out: Path,
+    network: Path | None,
+    chain_id: str | None,
+) -> None:
+    """A day at several hubs on one ledger. Raises ValueError as `run_day` does."""
+    if network is not None:
+        raise ValueError("--sites: a network's members are fixed and run one hub; leave --network")
+    region = load_sites(sites)
+    with RunFolder(out) as folder:
+        run = RegionRun(
+            config,
+            region,
+            sessions_of(config, sessions),
+            source=BUNDLED if sessions is None else sessions.name,
+            map_name=Path(sites).name,
+            chain_id=chain_id,
+        )
+        with progress(f"{len(run.day.hubs)} hubs, {config.date}") as step:
+            run.live(step)
+        run.write(folder)
+    show_region(run.summary)
+    _tell(out)
+
+
+def _tell(out: Path) -> None:
     told = f"\nReport: {out / 'report.html'}\nCheck it: peerwatt verify {out}"
     console.print(told, markup=False)
 

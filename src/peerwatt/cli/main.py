@@ -106,6 +106,10 @@ def day(
     mechanism: Annotated[MechanismName | None, typer.Option(help="How rounds clear.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of assumptions.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is assumed.")] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option(help="Several hubs on one ledger: a YAML file, or 'three' or 'texas'."),
+    ] = None,
     on: Network = None,
     chain_id: Annotated[
         str | None,
@@ -113,11 +117,14 @@ def day(
     ] = None,
 ) -> None:
     """One day of real charging sessions on the market, in a folder that `verify` can check."""
-    from peerwatt.cli.day import run_day
+    from peerwatt.cli.day import run_day, run_hubs
     from peerwatt.simulation.config import load
 
     chosen = load(config, site=site, date=date, mechanism=mechanism, seed=seed)
-    run_day(chosen, sessions, out, on, chain_id)
+    if sites is None:
+        run_day(chosen, sessions, out, on, chain_id)
+    else:
+        run_hubs(chosen, sites, sessions, out, on, chain_id)
 
 
 @app.command()

@@ -105,6 +105,42 @@ def show_day(summary: dict[str, Any]) -> None:
         console.print("[dim]rows dropped: " + ", ".join(f"{k}: {v}" for k, v in dropped.items()))
 
 
+def show_region(summary: dict[str, Any]) -> None:
+    """A day at several hubs: who found a port, every hub's outcome, and all hubs'."""
+    cars, total = summary["cars"], summary["total"]
+    further = cars["parked"] - cars["at_the_nearest"]
+    console.print(
+        f"\n[bold]{len(summary['hubs']) + len(summary['idle'])} hubs, {summary['date']}[/]: "
+        f"{cars['came']} cars looked for one, {cars['at_the_nearest']} found a port at the "
+        f"nearest, {further} at another, {cars['turned_away']} were turned "
+        f"away; {cars['mean_distance_m']} m on average; {summary['mechanism']}"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("hub")
+    for name in ("cars", "cost, $", "plug and charge, $", "unmet, kWh", "from cars, kWh"):
+        table.add_column(name, justify="right")
+    everybody = ("all", cars["parked"], total, "bold")
+    hubs = [(name, len(hub["cars_from"]), hub, "") for name, hub in summary["hubs"].items()]
+    for name, came, outcome, style in (*hubs, everybody):
+        market, plug = (outcome["baselines"][key] for key in ("market", "plug_and_charge"))
+        values = (market["cost_usd"], plug["cost_usd"], market["unmet_kwh"], market["cars_kwh"])
+        cells = (plain(name), f"{came}", *(f"{value:,.1f}" for value in values))
+        table.add_row(*cells, style=style)
+    console.print(table)
+    if summary["idle"]:
+        console.print(f"No car came to {len(summary['idle'])} more hubs.")
+    if cars["turned_away"]:
+        kwh = cars["turned_away_wh"] / WH_PER_KWH
+        console.print(f"What cars that were turned away needed, {kwh:,.1f} kWh, is in no sum.")
+    orders, rounds, ledger = total["orders"], total["rounds"], summary["ledger"]
+    console.print(
+        f"{rounds['opened']} rounds: {rounds['cleared']} cleared, {rounds['void']} without orders; "
+        f"{orders['placed']} orders, {orders['awarded']} awarded, {orders['refused']} refused; "
+        f"one ledger: {ledger['height']} blocks, {ledger['messages']} messages; "
+        f"money sums to {total['money_ucoin']['sum']}"
+    )
+
+
 def _clearings_line(clearings: dict[str, int]) -> str:
     """Who cleared the rounds, and how much better they could have been cleared at most."""
     who = [

@@ -73,7 +73,7 @@ def day_page(result: DayResult) -> str:
         f"Simulated market on recorded charging sessions · {summary.mechanism} clearing, "
         f"{price_rule_words(result)} · seed {summary.seed}"
     )
-    return Template(_part("day.html")).substitute(
+    return Template(page_part("day.html")).substitute(
         title=show(title),
         subtitle=show(subtitle),
         labels=listing(summary.labels, "labels"),
@@ -91,8 +91,8 @@ def day_page(result: DayResult) -> str:
         refused=refused_table(result),
         verify=verify_words(result),
         footer=footer(result),
-        css=_part("day.css"),
-        js=_part("day.js"),
+        css=page_part("day.css"),
+        js=page_part("day.js"),
         data=_embedded(page_data(result)),
     )
 
@@ -121,7 +121,7 @@ def _rounds(result: DayResult) -> Html:
         "buyers_name": "buyers pay on average" if pairs else "buyers pay",
         "supply_words": SUPPLY_IN_PAIRS if pairs else "",
     }
-    return Html(Template(_part("rounds.html")).substitute(parts))
+    return Html(Template(page_part("rounds.html")).substitute(parts))
 
 
 def _clearing(result: DayResult) -> Html:
@@ -139,7 +139,7 @@ def _clearing(result: DayResult) -> Html:
         for kind, text, number in kinds
         if number
     )
-    return Html(said + Template(_part("clearing.html")).substitute(legend_gap=legend))
+    return Html(said + Template(page_part("clearing.html")).substitute(legend_gap=legend))
 
 
 def _embedded(value: Any) -> str:
@@ -148,5 +148,6 @@ def _embedded(value: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _part(name: str) -> str:
+def page_part(name: str) -> str:
+    """A file of the page's folder."""
     return (files("peerwatt.reporting") / "page" / name).read_text(encoding="utf-8")

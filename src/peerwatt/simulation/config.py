@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -51,7 +51,9 @@ Band = AfterValidator(_ascending)
 FeederName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,47}$")]
 
 
-class _Part(BaseModel):
+class ConfigPart(BaseModel):
+    """What all parts of a configuration refuse: keys that are not known, NaN, yes for a number."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -65,7 +67,7 @@ class _Part(BaseModel):
         return value
 
 
-class Planning(_Part):
+class Planning(ConfigPart):
     departure: Literal["stated", "actual"] = "stated"
     """What a car's agent plans on: what its driver said, or the truth (an oracle)."""
     stay_factor: Annotated[float, Field(gt=0, le=2)] = 0.75
@@ -75,14 +77,14 @@ class Planning(_Part):
     or order only once they are plugged in."""
 
 
-class Eligible(_Part):
+class Eligible(ConfigPart):
     max_kwh: Annotated[float, Field(ge=0, le=200)] = 8.0
     """Most energy, kWh, that a seller's session took."""
     min_stay_h: Annotated[float, Field(ge=0, le=16)] = 4.0
     """Shortest stay, hours."""
 
 
-class SellersConfig(_Part):
+class SellersConfig(ConfigPart):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Seed of the draws; each session draws from its own stream."""
     eligible: Eligible = Eligible()
@@ -111,7 +113,7 @@ class SellersConfig(_Part):
     """Rise of a seller's ask with what it sells in a round, USD/kWh^2."""
 
 
-class Rule(_Part):
+class Rule(ConfigPart):
     name: Literal["threshold"] = "threshold"
     """How buyers bid."""
     exponent: Annotated[float, Field(gt=0, le=64)] = 4.0
@@ -120,14 +122,14 @@ class Rule(_Part):
     """Past like days from which arrivals to come are expected."""
 
 
-class Settlement(_Part):
+class Settlement(ConfigPart):
     grid: Literal["pass-through"] = "pass-through"
     """The grid's energy is sold on at retail."""
     v2v: Literal["midpoint", "marginal"] = "midpoint"
     """Price of the cars' energy: halfway from the seller's ask to the clearing price, or it."""
 
 
-class Fees(_Part):
+class Fees(ConfigPart):
     network: UsdPerKwh = 0.0
     """For the use of the wires, USD/kWh."""
     platform: UsdPerKwh = 0.0
@@ -136,7 +138,7 @@ class Fees(_Part):
     """Tax, USD/kWh."""
 
 
-class DayConfig(_Part):
+class DayConfig(ConfigPart):
     """One hub day."""
 
     site: Literal["jpl", "caltech"] = "jpl"
@@ -238,7 +240,7 @@ def load(
 
     Raises ConfigError with one line that names the file and the first wrong key.
     """
-    given = {} if path is None else _read(path)
+    given = {} if path is None else read_yaml(path, "'site: jpl'")
     where = "" if path is None else f"{path}: "
     for key, value in (("site", site), ("date", date), ("mechanism", mechanism)):
         if value is not None:
@@ -248,7 +250,7 @@ def load(
     try:
         return DayConfig.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(where + _one_line(error)) from None
+        raise ConfigError(where + one_line(error, DayConfig)) from None
 
 
 def schema() -> dict[str, Any]:
@@ -277,7 +279,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, example: str) -> dict[str, Any]:
+    """The keys and values of a file, such as the example; ConfigError names the file."""
     try:
         given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
@@ -289,17 +292,17 @@ def _read(path: Path) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise ConfigError(f"{path}: must hold keys and values, such as 'site: jpl'")
+        raise ConfigError(f"{path}: must hold keys and values, such as {example}")
     return given
 
 
-def _one_line(error: ValidationError) -> str:
-    """The first thing that is wrong, and how many more there are."""
+def one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong, and how many more there are; `model` is what was asked for."""
     found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
     first = found[0]
     keys = [str(part) for part in first["loc"] if part != "[key]"]
     if first["type"] == "extra_forbidden":
-        message = "unknown key" + _suggestion(keys)
+        message = "unknown key" + _suggestion(keys, model)
     else:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "model_type":
@@ -317,9 +320,11 @@ def _one_line(error: ValidationError) -> str:
     return ": ".join(filter(None, [".".join(keys), message])) + more
 
 
-def _suggestion(keys: list[str]) -> str:
-    model: Any = DayConfig
+def _suggestion(keys: list[str], top: type[BaseModel]) -> str:
+    model: Any = top
     for key in keys[:-1]:
-        model = model.model_fields[key].annotation
+        if not key.isdigit():
+            model = model.model_fields[key].annotation
+        model = next((part for part in get_args(model) if part is not type(None)), model)
     near = get_close_matches(keys[-1], list(model.model_fields), n=1)
     return f"; did you mean {near[0]}?" if near else ""

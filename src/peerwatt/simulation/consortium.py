@@ -7,17 +7,19 @@ chain id, which starts with `sim-`; no production chain takes such keys.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peerwatt.records.codec import encode
+from peerwatt.records.codec import digest, encode
 from peerwatt.records.members import Genesis, Member, Role
 from peerwatt.records.signing import SIMULATION_PREFIX, SigningKey, derive_key
 from peerwatt.simulation.config import DayConfig
 from peerwatt.units import UCOIN_PER_COIN
 
 CLOCK = "clock"
+OPERATOR = "aggregator"
 ROLES = {
-    "aggregator": Role.AGGREGATOR,
+    OPERATOR: Role.AGGREGATOR,
     "grid-operator": Role.GRID_OPERATOR,
     "issuer": Role.ISSUER,
     "registration-authority": Role.REGISTRATION_AUTHORITY,
@@ -49,6 +51,36 @@ class Keyring:
         """The meter at a port; the empty port is the site's main meter."""
         return self.key(f"meter/{port}")
 
+    def deposit(self, label: str) -> bytes:
+        """The reference of the deposit behind somebody's first coins."""
+        return digest(f"deposit/{label}".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class HubKeyring(Keyring):
+    """The keys of one hub among several: its operator, wallets and meters are its own, all other
+    members everybody's."""
+
+    hub: str
+    member: str
+    """The name of the operator among the members."""
+    main_meter: str
+
+    def key(self, label: str) -> SigningKey:
+        """The key of a party, wallet or meter, as this hub knows them."""
+        if label == OPERATOR:
+            label = self.member
+        elif label == "meter/":
+            label += self.main_meter
+        elif label.startswith(("meter/", "wallet/")):
+            label += f"@{self.hub}"
+        # Not super(): a dataclass with slots is made anew, and its methods know the first one.
+        return Keyring.key(self, label)
+
+    def deposit(self, label: str) -> bytes:
+        """A reference of its own, whatever the others' cars are called."""
+        return Keyring.deposit(self, f"{self.hub}/{label}")
+
 
 def chain_id_of(config: DayConfig) -> str:
     """A name for the chain of this very configuration: other assumptions, other keys."""
@@ -56,11 +88,15 @@ def chain_id_of(config: DayConfig) -> str:
     return f"{SIMULATION_PREFIX}{config.site}-{config.date}-{fingerprint}"
 
 
-def genesis_of(keys: Keyring, start_s: int, dispute_window_s: int) -> bytes:
-    """The first state: six members with one role each, and a clock that ticks."""
+def genesis_of(
+    keys: Keyring, start_s: int, dispute_window_s: int, operators: Sequence[str] = ()
+) -> bytes:
+    """The first state: six members with one role each, more `operators` of hubs if there are some,
+    and a clock that ticks."""
+    roles = ROLES | dict.fromkeys(operators, Role.AGGREGATOR)
     members = [
         Member(key=keys.key(name).public, name=name, roles=int(role))
-        for name, role in ROLES.items()
+        for name, role in roles.items()
     ]
     return encode(
         Genesis(

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.supplier import Supplier
-from peerwatt.records.codec import digest
 from peerwatt.records.market import FeederLimit, Mechanism, PriceRule
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.transactions import (
@@ -63,9 +62,12 @@ class Founding:
     def run(self, visits: Sequence[Visit]) -> None:
         """Send them all."""
         self._site(visits)
-        self._prices()
+        supplier = self._members["supplier"]
+        # Hubs on one chain share their supplier's tariff.
+        if supplier.host.get("tariffs", TARIFF.encode()) is None:
+            self._prices()
         for name in ("supplier", "aggregator"):
-            self._mint(self._keys.key(name).public, self._day_ucoin(), name)
+            self._mint(self._members[name].key.public, self._day_ucoin(), name)
         lost_load = round(self._day.lost_load_usd_per_kwh * UCOIN_PER_COIN)
         for visit in visits:
             self._wallet(visit)
@@ -182,7 +184,7 @@ class Founding:
                 valid_until_s=self._until_s,
                 to=to,
                 amount_ucoin=amount_ucoin,
-                deposit_reference=digest(f"deposit/{label}".encode()),
+                deposit_reference=self._keys.deposit(label),
             )
         )
 

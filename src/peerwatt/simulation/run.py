@@ -33,6 +33,25 @@ Progress = Callable[[int, int], None]
 Place = Callable[[int], Venue]
 
 
+class Stopwatch:
+    """How long each part of a run took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        """Do the work; its time stands under the name."""
+        started_s = time.perf_counter()
+        result = work()
+        self.seconds[name] = time.perf_counter() - started_s
+        return result
+
+    @property
+    def rounded_s(self) -> dict[str, float]:
+        """The seconds, to a millisecond."""
+        return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
+
+
 class DayRun:
     """One day, lived through and accounted for; `write` puts it into a folder."""
 
@@ -42,8 +61,9 @@ class DayRun:
         """`source` says where the sessions come from."""
         self.config = config
         self.source = source
-        self.timings_s: dict[str, float] = {}
-        self.day: HubDay = self._timed("assemble", lambda: hub_day(config, sessions))
+        self._watch = Stopwatch()
+        self.timings_s = self._watch.seconds
+        self.day: HubDay = self._watch.timed("assemble", lambda: hub_day(config, sessions))
         self.summary: Row = {}
         self.tables: dict[str, pl.DataFrame] = {}
 
@@ -55,16 +75,16 @@ class DayRun:
             venue = None if at is None else at(self.day.start_s - SETUP_LEAD_S)
             return make(self.config, self.day, agent_for=agent_for, venue=venue)
 
-        world = self._timed("found", build)
+        world = self._watch.timed("found", build)
         self.world: World = world
         return world
 
     def live(self, progress: Progress = lambda done, slots: None) -> None:
         """The day itself; at its end the grid operator, who saw every block, co-signs the head."""
         world = self.world
-        self._timed("market", lambda: world.run(progress))
+        self._watch.timed("market", lambda: world.run(progress))
         world.host.witness(world.keys.key("grid-operator"))
-        plug, yardsticks = self._timed("yardsticks", lambda: yardsticks_of(self.day))
+        plug, yardsticks = self._watch.timed("yardsticks", lambda: yardsticks_of(self.day))
         names = {visit.signer.key.public: visit.name for visit in world.visits}
         self.tables = chain_tables(world.host, names, self.day.site)
         awards, receipts = self.tables["awards"], self.tables["receipts"]
@@ -84,16 +104,9 @@ class DayRun:
         for name, table in self.tables.items():
             folder.write_table(f"{name}.parquet", table)
         self.world.venue.export(folder.path_of(LEDGER))
-        self._timed("report", lambda: write_day_report(folder, self.summary, self.tables))
-        rounded = {name: round(seconds, 3) for name, seconds in self.timings_s.items()}
-        folder.write_json("timings.json", rounded, signed=False)
+        self._watch.timed("report", lambda: write_day_report(folder, self.summary, self.tables))
+        folder.write_json("timings.json", self._watch.rounded_s, signed=False)
         folder.finish(self.world.keys.key("aggregator"), self.world.keys.chain_id)
-
-    def _timed(self, name: str, work: Callable[[], T]) -> T:
-        started_s = time.perf_counter()
-        result = work()
-        self.timings_s[name] = time.perf_counter() - started_s
-        return result
 
 
 def sessions_of(config: DayConfig, file: Path | None) -> tuple[Session, ...]:

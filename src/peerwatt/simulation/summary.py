@@ -6,6 +6,7 @@ above zero received, below zero paid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,9 +118,10 @@ def summary_of(
     chain: Replica,
     tables: dict[str, pl.DataFrame],
     yardsticks: dict[str, Row],
+    site: str | None = None,
 ) -> Row:
-    """Everything that summary.json says."""
-    facts = facts_of(chain, tables)
+    """Everything that summary.json says; `site` names one hub of several on the chain."""
+    facts = facts_of(chain, tables, site)
     baselines = {**yardsticks, **facts["baselines"]}
     costs = {name: row["cost_usd"] for name, row in baselines.items()}
     saving = costs["plug_and_charge"] - costs["optimum"]
@@ -148,16 +150,18 @@ def summary_of(
     }
 
 
-def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
-    """What the summary says that whoever holds chain and tables can work out again."""
+def facts_of(chain: Replica, tables: dict[str, pl.DataFrame], site: str | None = None) -> Row:
+    """What the summary says that whoever holds chain and tables can work out again; of one hub of
+    several where `site` names it."""
+    market = [each for _, each in chain.items("rounds") if site in (None, each.site)]
     rounds, cars, refused = tables["rounds"], tables["cars"], tables["refused"]
     energy = energy_wh(tables, int(cars["need_wh"].sum()), int(cars["unmet_wh"].sum()))
     head = chain.head
     return {
         "chain_id": chain.chain_id,
-        "site": ", ".join(key.decode() for key, _ in chain.items("sites")),
+        "site": site or ", ".join(key.decode() for key, _ in chain.items("sites")),
         "mechanism": ", ".join(rounds["mechanism"].unique().sort()),
-        "price_rule": _price_rules(chain),
+        "price_rule": _price_rules(market),
         "energy_wh": energy,
         "money_ucoin": money_ucoin(rounds),
         "supplier_by_main_meter_ucoin": supplier_by_main_meter_ucoin(tables),
@@ -166,7 +170,7 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
             "cleared": rounds.filter(rounds["status"] != "void").height,
             "void": rounds.filter(rounds["status"] == "void").height,
         },
-        "clearings": clearings_of(chain),
+        "clearings": clearings_of(market),
         "orders": {
             "placed": tables["orders"].height,
             "refused": refused.filter(refused["message"].is_in(ORDER_MESSAGES)).height,
@@ -182,10 +186,10 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame]) -> Row:
     }
 
 
-def _price_rules(chain: Replica) -> str:
+def _price_rules(market: Sequence[Round]) -> str:
     """Who pays which price: the tariff's rule; in pairs each buyer its own; where a feeder is full
     everybody that of its feeder."""
-    return ", ".join(sorted({_price_rule(each) for _, each in chain.items("rounds")}))
+    return ", ".join(sorted({_price_rule(each) for each in market}))
 
 
 def _price_rule(each: Round) -> str:
@@ -196,10 +200,10 @@ def _price_rule(each: Round) -> str:
     return each.prices.price_rule.name.lower()
 
 
-def clearings_of(chain: Replica) -> Row:
+def clearings_of(market: Sequence[Round]) -> Row:
     """How many rounds who cleared, and what was certified of those that kept their sellers: the
     gaps together, and the largest relative to its round's trade."""
-    clearings = [each.clearing for _, each in chain.items("rounds") if each.clearing is not None]
+    clearings = [each.clearing for each in market if each.clearing is not None]
     whole = [each for each in clearings if not each.sellers_dropped]
     by_members = sum(each.proposer != b"" for each in whole)
     return {

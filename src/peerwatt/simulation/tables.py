@@ -83,13 +83,22 @@ TEXT = (
 
 def chain_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[str, pl.DataFrame]:
     """Every table that the chain alone gives; `cars` names the owners of wallets."""
+    return site_tables(chain, cars, site) | {"receipts": receipts_table(chain)}
+
+
+def receipts_table(chain: Replica) -> pl.DataFrame:
+    """Every message on the chain, whoever's, with the ledger's answer."""
+    return frame("receipts", list(_receipts(chain)))
+
+
+def site_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[str, pl.DataFrame]:
+    """What the chain holds of one site's rounds; `cars` names the owners of wallets."""
     rounds = [(key, each) for key, each in chain.items("rounds") if each.site == site]
     rows: dict[str, list[Row]] = {
         "rounds": [],
         "orders": [],
         "awards": [],
         "readings": [],
-        "receipts": list(_receipts(chain)),
     }
     for key, each in rounds:
         slot = {"slot_start_s": each.slot_start_s}

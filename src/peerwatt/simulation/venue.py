@@ -55,6 +55,7 @@ class OneProcess:
         config: the day's assumptions, from which chain id and keys follow.
         start_s: when the chain begins.
         chain_id: another name for the chain; it begins with `sim-`.
+        operators: names of members that run a hub of their own, beside the first one.
 
     Raises:
         ValueError: the name will not do.
@@ -62,9 +63,16 @@ class OneProcess:
 
     can_smuggle = True
 
-    def __init__(self, config: DayConfig, start_s: int, *, chain_id: str | None = None) -> None:
+    def __init__(
+        self,
+        config: DayConfig,
+        start_s: int,
+        *,
+        chain_id: str | None = None,
+        operators: Sequence[str] = (),
+    ) -> None:
         self.keys = Keyring(config.sellers.seed, chain_id or chain_id_of(config))
-        genesis = genesis_of(self.keys, start_s, DISPUTE_WINDOW_S)
+        genesis = genesis_of(self.keys, start_s, DISPUTE_WINDOW_S, operators)
         self.host = EmbeddedHost(ledger, Store(None), self.keys.key("aggregator"), genesis)
 
     def seal(self, time_s: int, smuggled: Sequence[bytes] = ()) -> None:

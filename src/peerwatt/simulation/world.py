@@ -58,8 +58,8 @@ class World(Timeline):
         start_s = day.start_s - SETUP_LEAD_S
         self.venue: Venue = OneProcess(config, start_s) if venue is None else venue
         self.keys, self.host = self.venue.keys, self.venue.host
-        self.clock = _signer(self.keys.key(CLOCK), self.host)
-        self.members = {name: _signer(self.keys.key(name), self.host) for name in ROLES}
+        self.clock = signer_of(self.keys.key(CLOCK), self.host)
+        self.members = {name: signer_of(self.keys.key(name), self.host) for name in ROLES}
         self.refused: list[tuple[str, Receipt]] = []
         """What admission turned away: the kind of message and its receipt."""
         self._smuggled: list[bytes] = []
@@ -143,7 +143,11 @@ class World(Timeline):
         if self.host.get("rounds", self._round_id(slot)).clearing is not None:
             report = report_readings(
                 self.readings[slot],
-                registered={meter.port: key for key, meter in self.host.items("meters")},
+                registered={
+                    meter.port: key
+                    for key, meter in self.host.items("meters")
+                    if meter.site == self.day.site
+                },
                 start_s=start_s,
                 end_s=end_s,
                 round_id=self._round_id(slot),
@@ -163,7 +167,7 @@ class World(Timeline):
 
     def tick(self, time_s: int) -> None:
         """The clock moves on."""
-        _must(self.clock.send(Tick, valid_until_s=time_s, time_s=time_s))
+        must(self.clock.send(Tick, valid_until_s=time_s, time_s=time_s))
 
     def seal(self, time_s: int) -> None:
         """All that was submitted stands in blocks from here on."""
@@ -211,7 +215,7 @@ class World(Timeline):
             if visit.present and visit.departure_s <= now_s:
                 visit.present = False
                 port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
-                _must(operator.send(CheckOut, valid_until_s=now_s, **port))
+                must(operator.send(CheckOut, valid_until_s=now_s, **port))
 
     def _check_in(self, now_s: int, before_s: int) -> None:
         """Who arrives before a time, at a port that is free by now; a car whose port is not has
@@ -225,7 +229,7 @@ class World(Timeline):
                 taken.add(visit.port)
                 port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
                 wallet = visit.signer.key.public
-                _must(operator.send(CheckIn, valid_until_s=now_s, wallet=wallet, **port))
+                must(operator.send(CheckIn, valid_until_s=now_s, wallet=wallet, **port))
 
     def _intents(self, there: Sequence[Visit], outlook: HubOutlook) -> list[Sequence[Intent]]:
         """Every agent's wishes; buyers that follow our own rule are asked in one go."""
@@ -307,13 +311,13 @@ class World(Timeline):
             self.refused.append((message, receipt))
 
 
-def _signer(key: SigningKey, host: Host) -> Signer:
+def signer_of(key: SigningKey, host: Host) -> Signer:
     """A party that goes on where its account stands."""
     account = host.get("accounts", key.public)
     return Signer(key, host, nonce=0 if account is None else account.nonce)
 
 
-def _must(receipt: Receipt) -> None:
+def must(receipt: Receipt) -> None:
     """The world's own messages are never refused; one that is shows a fault of the world."""
     if not receipt.ok:
         raise RuntimeError(f"refused: {Reason(receipt.reason).name} ({receipt.field})")
