@@ -6,6 +6,7 @@ Days that take long stand behind `--slow`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,26 @@ from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.attacks import AttackedWorld
 from peerwatt.simulation.config import DayConfig, load
 from peerwatt.simulation.day import hub_day
+from peerwatt.simulation.region_config import RegionConfig
+from peerwatt.simulation.region_run import RegionRun
 from peerwatt.simulation.run import DayRun
 from peerwatt.simulation.sessions import Session, bundled, load_sessions
 from peerwatt.simulation.world import World
+
+
+def _hub(name: str, longitude: float, latitude: float, limit_kw: float, ports: int) -> Any:
+    place = {"longitude": longitude, "latitude": latitude}
+    return {"name": name, "place": place, "limit_kw": limit_kw, "ports": ports}
+
+
+HUBS: dict[str, Any] = {
+    "hubs": [
+        _hub("west", -97.76, 30.26, 1, 2),
+        _hub("mid", -97.75, 30.26, 1, 3),
+        _hub("east", -97.74, 30.27, 1, 3),
+    ],
+    "cars_from": {"west": -97.76, "south": 30.26, "east": -97.74, "north": 30.27},
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -103,4 +121,27 @@ def _attacked(run: DayRun) -> DayRun:
 def _written(run: DayRun, path: Path) -> Path:
     with RunFolder(path) as folder:
         run.write(folder)
+    return path
+
+
+@pytest.fixture(scope="session")
+def hubs_config(small_config: DayConfig) -> DayConfig:
+    """What three small hubs have in common."""
+    return small_config.model_copy(update={"pv_kwp": 0.0, "mechanism": "welfare"})
+
+
+@pytest.fixture(scope="session")
+def hubs_run(hubs_config: DayConfig, small_sessions: tuple[Session, ...]) -> RegionRun:
+    """Three hubs with so few ports that cars go on to the next one, and some are turned away."""
+    run = RegionRun(hubs_config, RegionConfig.model_validate(HUBS), small_sessions, map_name="few")
+    run.live()
+    return run
+
+
+@pytest.fixture(scope="session")
+def hubs_folder(hubs_run: RegionRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their run folder; tests copy it before they change it."""
+    path = tmp_path_factory.mktemp("hubs") / "day"
+    with RunFolder(path) as folder:
+        hubs_run.write(folder)
     return path

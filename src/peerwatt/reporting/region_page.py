@@ -95,17 +95,18 @@ def _assumed(summary: RegionSummary) -> list[str]:
 def _headline(summary: RegionSummary) -> list[str]:
     cars, total = summary.cars, summary.total
     market, plug = total.baselines.market, total.baselines.plug_and_charge
-    saved = plug.cost_usd - market.cost_usd
+    saved, away = plug.cost_usd - market.cost_usd, cars.turned_away
     texts = [
         f"{count(cars.came, 'car')} of {cars.source} ({cars.site}) looked for a hub; "
         f"{cars.at_the_nearest:,} found a port at the nearest one and "
         f"{cars.parked - cars.at_the_nearest:,} at another, after {cars.mean_distance_m:,} m on "
-        f"average. {count(cars.turned_away, 'car was', 'cars were')} turned away.",
+        f"average. {count(cars.turned_away, 'car was', 'cars were') if away else 'None was'} "
+        "turned away.",
         f"At the hubs the day cost {dollars(market.cost_usd)}, {dollars(abs(saved))} "
         f"{'less' if saved >= 0 else 'more'} than under plug-and-charge; cars sold "
         f"{kwh(total.energy_wh.from_cars)} to one another.",
     ]
-    if cars.turned_away:
+    if away:
         texts.append(
             f"What the cars that were turned away needed, {kwh(cars.turned_away_wh)}, is in none "
             "of these sums: they charged elsewhere."

@@ -300,6 +300,9 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong, and how many more there are; `model` is what was asked for."""
     found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
     first = found[0]
+    if first["type"] == "missing":
+        # A key that is not known may be the missing one, misspelt.
+        first = next((e for e in found if e["type"] == "extra_forbidden"), first)
     keys = [str(part) for part in first["loc"] if part != "[key]"]
     if first["type"] == "extra_forbidden":
         message = "unknown key" + _suggestion(keys, model)
@@ -312,6 +315,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
             ("Field required", "must be given"),
             ("Tuple should", "must"),
             ("Dictionary should", "must"),
+            ("List should", "must"),
         ):
             message = message.replace(was, becomes)
         if isinstance(first["input"], str | int | float):

@@ -1,0 +1,185 @@
+"""Several hubs on one ledger: who goes where, what each hub owns, and that all accounts close."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from peerwatt.contracts.invariants import broken_invariants
+from peerwatt.records.receipts import Reason
+from peerwatt.reporting.run_folder import RunFolder
+from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.places import place_of
+from peerwatt.simulation.region import region_chain_id, region_day
+from peerwatt.simulation.region_config import RegionConfig
+from peerwatt.simulation.region_run import RegionRun
+from peerwatt.simulation.region_summary import of_hub
+from peerwatt.simulation.sessions import Session, SessionsError
+
+Sessions = tuple[Session, ...]
+
+
+def region_of(hubs_run: RegionRun, **changed: object) -> RegionConfig:
+    return RegionConfig.model_validate(hubs_run.region.model_dump() | changed)
+
+
+def test_every_car_parks_or_is_counted_as_turned_away(
+    hubs_run: RegionRun, small_sessions: Sessions
+) -> None:
+    parked = [each.session.session_id for hub in hubs_run.day.hubs for each in hub.parked]
+    away = [each.session_id for each in hubs_run.day.turned_away]
+    assert sorted(parked + away) == sorted(each.session_id for each in small_sessions)
+    assert away, "so few ports that some find none"
+    cars = hubs_run.summary["cars"]
+    assert (cars["came"], cars["parked"], cars["turned_away"]) == (14, len(parked), len(away))
+    assert cars["at_the_nearest"] < cars["parked"], "and some go on to another hub"
+    need_wh = {s.session_id: s.delivered_wh for s in small_sessions}
+    assert cars["turned_away_wh"] == sum(need_wh[name] for name in away)
+
+
+def test_each_hub_has_an_operator_meters_and_rounds_of_its_own(hubs_run: RegionRun) -> None:
+    host, hubs = hubs_run.world.host, hubs_run.region.hubs
+    sites = {key.decode(): site for key, site in host.items("sites")}
+    assert sorted(sites) == sorted(hub.name for hub in hubs)
+    names = {key: member.name for key, member in host.items("members")}
+    for hub in hubs:
+        site = sites[hub.name]
+        assert names[site.operator] == f"{hub.name}-operator"
+        assert names[site.supplier] == "supplier"
+        assert site.import_limit_w == hub.limit_kw * 1000
+        meters = [key for key, meter in host.items("meters") if meter.site == hub.name]
+        assert site.main_meter in meters
+        assert len(meters) == 1 + len(hubs_run.tables["cars"].filter(hub=hub.name)["port"].unique())
+    rounds = [each.site for _, each in host.items("rounds")]
+    assert all(rounds.count(hub.name) == 112 for hub in hubs)
+    assert len(host.items("tariffs")) == 1
+
+
+def test_nothing_is_refused_and_every_invariant_holds(hubs_run: RegionRun) -> None:
+    assert [each for hub in hubs_run.world.hubs for each in hub.refused] == []
+    assert set(hubs_run.tables["receipts"]["reason"]) == {int(Reason.OK)}
+    assert broken_invariants(hubs_run.world.host.state) == []
+
+
+def test_a_limit_binds_each_hub_alone(hubs_run: RegionRun) -> None:
+    """No slot's main meter counts more than its own connection carries."""
+    for hub in hubs_run.region.hubs:
+        own = of_hub(hubs_run.tables, hub.name)["readings"]
+        main = own.filter(own["port"] == "")
+        drawn = (main["import_end_wh"] - main["import_start_wh"]).to_list()
+        assert drawn
+        assert max(drawn) <= hub.limit_kw * 1000 / 4
+
+
+def test_the_sums_are_those_of_the_hubs(hubs_run: RegionRun) -> None:
+    summary = hubs_run.summary
+    hubs, total = summary["hubs"].values(), summary["total"]
+    for part in ("energy_wh", "money_ucoin", "orders", "rounds"):
+        for name, value in total[part].items():
+            assert value == sum(hub[part][name] for hub in hubs), (part, name)
+    assert total["money_ucoin"]["sum"] == 0
+    for rule, outcome in total["baselines"].items():
+        for name, value in outcome.items():
+            by_hub = sum(hub["baselines"][rule][name] for hub in hubs)
+            assert value == pytest.approx(by_hub, abs=1e-3)
+    assert total["energy_wh"]["from_cars"] > 0
+
+
+def test_where_cars_came_from_is_what_was_drawn(hubs_run: RegionRun) -> None:
+    box, seed = hubs_run.region.box, hubs_run.config.sellers.seed
+    for hub in hubs_run.day.hubs:
+        said = hubs_run.summary["hubs"][hub.hub.name]["cars_from"]
+        for parked, origin in zip(hub.parked, said, strict=True):
+            place = place_of(parked.session.session_id, seed, box)
+            assert origin["longitude"] == round(place.longitude, 6)
+            assert origin["nearer_hubs_full"] == parked.tried
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    hubs_run: RegionRun, hubs_folder: Path, small_sessions: Sessions, tmp_path: Path
+) -> None:
+    again = RegionRun(hubs_run.config, hubs_run.region, small_sessions, map_name="few")
+    again.live()
+    with RunFolder(tmp_path / "again") as folder:
+        again.write(folder)
+    for path in sorted(hubs_folder.rglob("*")):
+        if path.is_file() and path.name != "timings.json":
+            other = tmp_path / "again" / path.relative_to(hubs_folder)
+            assert other.read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_hub_to_which_no_car_comes_is_idle(
+    hubs_run: RegionRun, hubs_config: DayConfig, small_sessions: Sessions
+) -> None:
+    moon = {"name": "moon", "place": {"longitude": 9, "latitude": -30}, "limit_kw": 5, "ports": 1}
+    near = {"name": "near", "place": {"longitude": -97.75, "latitude": 30.265}} | {
+        "limit_kw": 5,
+        "ports": 20,
+    }
+    region = region_of(hubs_run, hubs=[moon, near])
+    day = region_day(hubs_config, region, small_sessions)
+    assert [hub.name for hub in day.idle] == ["moon"]
+    assert [each.hub.name for each in day.hubs] == ["near"]
+    assert day.turned_away == ()
+
+
+def test_a_hubs_agents_expect_what_the_hub_would_have_seen(
+    hubs_run: RegionRun, hubs_config: DayConfig, caltech_sessions: Sessions
+) -> None:
+    """Of all like days' need, each hub expects the part that would have come to it."""
+    roomy = [hub | {"ports": 200} for hub in hubs_run.region.model_dump()["hubs"]]
+    region = region_of(hubs_run, hubs=roomy)
+    day = region_day(hubs_config, region, caltech_sessions)
+    expected = [each.day.expected_need_kwh[0, -1] for each in day.hubs]
+    assert min(expected) > 0
+    alone = region_day(hubs_config, region_of(hubs_run, hubs=roomy[:1]), caltech_sessions)
+    assert sum(expected) == pytest.approx(alone.hubs[0].day.expected_need_kwh[0, -1], rel=0.05)
+
+
+def test_a_date_without_cars_is_refused_as_ever(
+    hubs_run: RegionRun, hubs_config: DayConfig, small_sessions: Sessions
+) -> None:
+    late = hubs_config.model_copy(update={"date": hubs_config.date.replace(year=2018)})
+    with pytest.raises(SessionsError, match=r"no sessions at caltech on 2018-06-12"):
+        region_day(late, hubs_run.region, small_sessions)
+
+
+def test_other_hubs_make_another_chain(hubs_run: RegionRun) -> None:
+    hubs = hubs_run.region.model_dump()["hubs"]
+    fewer = region_of(hubs_run, hubs=hubs[:2])
+    ids = {region_chain_id(hubs_run.config, region) for region in (hubs_run.region, fewer)}
+    assert len(ids) == 2
+    assert hubs_run.world.host.chain_id in ids
+
+
+def test_roofs_of_several_hubs_do_not_get_in_each_others_way(
+    hubs_run: RegionRun, small_sessions: Sessions
+) -> None:
+    """Both are called pv; their wallets, meters and ports differ."""
+    hubs = [hub | {"pv_kwp": 3.0} for hub in hubs_run.region.model_dump()["hubs"][:2]]
+    run = RegionRun(
+        hubs_run.config,
+        region_of(hubs_run, hubs=hubs),
+        [replace(s) for s in small_sessions[:6]],
+        map_name="roofs",
+    )
+    run.live()
+    for name in ("west", "mid"):
+        assert run.summary["hubs"][name]["energy_wh"]["from_pv"] > 0
+    assert run.summary["total"]["money_ucoin"]["sum"] == 0
+
+
+def test_pairs_are_proposed_at_every_hub_by_its_own_operator(
+    hubs_run: RegionRun, small_sessions: Sessions
+) -> None:
+    config = hubs_run.config.model_copy(update={"mechanism": "welfare-pairs"})
+    run = RegionRun(config, hubs_run.region, small_sessions, map_name="few")
+    run.live()
+    rounds = run.tables["rounds"]
+    by = {
+        hub: set(rounds.filter(hub=hub, status="settled")["cleared_by"])
+        for hub in ("west", "mid", "east")
+    }
+    assert by == {hub: {f"{hub}-operator"} for hub in by}
