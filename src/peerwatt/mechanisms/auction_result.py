@@ -85,7 +85,7 @@ class Auction:
     seed: int
     """Of all that was decided by lot."""
     bid_price: float
-    """Of a kWh at the hub, to buyers; NaN where nobody trades or each has a price of its own."""
+    """Of a kWh at the hub, to buyers; NaN where no bid reaches an ask, or each has its own."""
     ask_price: float
     bought_kwh: FloatArray
     """(bids,)"""
@@ -170,8 +170,8 @@ def settle(
     return Auction(
         mechanism=mechanism,
         seed=seed,
-        bid_price=prices[0] if len(kwh) else np.nan,
-        ask_price=prices[1] if len(kwh) else np.nan,
+        bid_price=prices[0],
+        ask_price=prices[1],
         bought_kwh=bought_kwh,
         sold_kwh=sold_kwh,
         paid=paid,
