@@ -34,6 +34,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway"),
     ),
+    # Markets from a file, and what mechanisms are worth when somebody lies to them.
+    "market_lab": ("mechanisms", "reporting"),
     # Whoever checks a run from outside executes it again, and compares tables with the ledger's.
     "audit": (
         *("units", "records", "contracts", "hosts", "reporting"),
@@ -43,6 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway", "service", "simulation", "audit", "sdk"),
+        "market_lab",
     ),
 }
 

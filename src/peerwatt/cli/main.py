@@ -179,6 +179,30 @@ def receipt(
     write_receipt(folder, order, out)
 
 
+@app.command()
+def clear(
+    orders: Annotated[Path, typer.Argument(help="Orders as CSV or Parquet; README has columns.")],
+    mechanism: Annotated[
+        str, typer.Option(help="uniform, pay-as-bid, mcafee, huang, sbba, muda, vcg, v2v, …")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results, or - for JSON on screen.")],
+    retail: Annotated[float | None, typer.Option(help="Grid's price; with --feed-in.")] = None,
+    feed_in: Annotated[float | None, typer.Option(help="What the grid pays.")] = None,
+    local_fee: Annotated[float, typer.Option(help="Per kWh that changes hands.")] = 0.0,
+    fee_per_km: Annotated[float, typer.Option(help="Per kWh and km to the hub.")] = 0.0,
+    loss_per_km: Annotated[float, typer.Option(help="Share lost per km to the hub.")] = 0.0,
+    profit_to: Annotated[
+        str, typer.Option(help="v2v: auctioneer, buyers, sellers or both.")
+    ] = "auctioneer",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is decided by lot.")] = 0,
+) -> None:
+    """Clear a file of orders by a mechanism; each order's outcome has its reason."""
+    from peerwatt.cli.clear import run_clear
+
+    fees = (local_fee, fee_per_km, loss_per_km)
+    run_clear(orders, mechanism, out, (feed_in, retail), fees, profit_to, seed)
+
+
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="YAML file of assumptions.")]) -> None:
     """Say whether a configuration can be used; the first wrong key is named."""

@@ -151,6 +151,9 @@ def settle(
     earned = money.asks - asks.fee * sold
     fees = float((bids.fee * bought).sum() + (asks.fee * sold).sum())
     bought_kwh, sold_kwh = bought * bids.arrives, sold / asks.arrives
+    surplus = float(money.bids.sum() - money.asks.sum())
+    if abs(surplus) <= DIGITS * float(np.abs(money.bids).sum()):
+        surplus = 0.0
     welfare = welfare_of(book.bids, bought_kwh) - welfare_of(book.asks, sold_kwh) - fees
     reasons = (
         _reasons(book.bids, bought_kwh, unmet[0], len(book.asks)),
@@ -180,7 +183,7 @@ def settle(
         ask_unmet=reasons[1],
         trades=trades,
         fees=fees,
-        surplus=float(money.bids.sum() - money.asks.sum()),
+        surplus=surplus,
         welfare=welfare,
         case=case,
     )

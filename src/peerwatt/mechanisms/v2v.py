@@ -11,9 +11,10 @@ double auction after McAfee), with what its text leaves open said in full:
 3. A loser's price becomes p' = p + n (p* - p), eq. (4): beyond p*, by (n - 1) times what it was
    short of it. So P_buy = min p' of buyers is never below P_sell = max p' of sellers, and all who
    are left trade at these two prices as far as the shorter side reaches. A winner with energy
-   left keeps its price. As p' is worse for its owner than what it said, it is a new order that
-   its owner signs; unless asked to take the paper literally, p' is held inside the grid's two
-   prices, so that nobody signs what the grid would better.
+   left keeps its price, and so does who reached p* and was left out. As p' is worse for its owner
+   than what it said, it is a new order that its owner signs; unless asked to take the paper
+   literally, p' is held inside the grid's two prices, so that nobody signs what the grid would
+   better.
 4. The grid sells and buys the rest at retail and feed-in.
 
 What holds: never a deficit; with p' held inside the band nobody fares worse than with the grid
@@ -240,14 +241,14 @@ def _second_round(
 ) -> Round:
     """Everybody with energy left, losers at p' and if they signed it, at the least favourable
     prices of all; shares by size on the longer side."""
-    bid = _stand(buyers.bid, np.asarray(buyers.adjustment), first.bought_kwh, star[0])
-    ask = _stand(sellers.ask, np.asarray(sellers.adjustment), first.sold_kwh, star[1])
+    bid = buyers.bid + _move(star[0] - buyers.bid, buyers.adjustment, first.bought_kwh)
+    ask = sellers.ask - _move(sellers.ask - star[1], sellers.adjustment, first.sold_kwh)
     if clamp is not None:
         bid, ask = np.minimum(bid, clamp.retail), np.maximum(ask, clamp.feed_in)
     wanted = _left(quantities.wanted_kwh, first.bought_kwh)
     offered = _left(quantities.offered_kwh, first.sold_kwh)
-    in_bid = (wanted > 0) & (signed[0] | (first.bought_kwh > 0)) & np.isfinite(bid)
-    in_ask = (offered > 0) & (signed[1] | (first.sold_kwh > 0)) & np.isfinite(ask)
+    in_bid = (wanted > 0) & (signed[0] | (bid == buyers.bid)) & np.isfinite(bid)
+    in_ask = (offered > 0) & (signed[1] | (ask == sellers.ask)) & np.isfinite(ask)
     wanted, offered = np.where(in_bid, wanted, 0.0), np.where(in_ask, offered, 0.0)
     prices = np.nan, np.nan
     volume = 0.0
@@ -264,9 +265,10 @@ def _second_round(
     )
 
 
-def _stand(price: FloatArray, factor: FloatArray, traded: FloatArray, star: float) -> FloatArray:
-    """Each one's price in round two: a loser's p' = p + n (p* - p), eq. (4), a winner's own."""
-    return np.where(traded > 0, price, price + factor * (star - price))
+def _move(short: FloatArray, factor: FloatArray | float, traded: FloatArray) -> FloatArray:
+    """How far each goes for round two: a loser n (p* - p), eq. (4), for what it is `short` of
+    p*; nothing who won, or left out for others' sake was short of nothing."""
+    return np.where((traded > 0) | (short <= 0), 0.0, np.asarray(factor) * short)
 
 
 def _left(kwh: FloatArray, traded: FloatArray) -> FloatArray:

@@ -52,7 +52,7 @@ _STYLE = {
 
 
 @contextmanager
-def _canvas(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+def canvas(height_in: float) -> Iterator[tuple[Figure, Axes]]:
     """A figure in the house's style, whatever the user's own settings say."""
     from matplotlib import style
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def _canvas(height_in: float) -> Iterator[tuple[Figure, Axes]]:
 def energy_over_day(result: DayResult) -> Figure:
     """Energy by source in each round, the connection's limit, and what cars left without."""
     series = energy_series(result)
-    with _canvas(4.2) as (figure, axes):
+    with canvas(4.2) as (figure, axes):
         _bars(axes, series)
         limit_kw = result.summary.limit_kw
         if limit_kw is not None and series.start_s:
@@ -149,7 +149,7 @@ def price_over_day(result: DayResult) -> Figure:
         (rounds["feed_in_ucoin_per_kwh"].to_list(), QUIET, (0, (1, 1.5)), 1.4, "feed-in"),
         *paid,
     )
-    with _canvas(3.6) as (figure, axes):
+    with canvas(3.6) as (figure, axes):
         for prices, colour, dashes, width, label in lines:
             values, edges = _stairs(series, prices)
             axes.stairs(
@@ -172,7 +172,7 @@ def price_over_day(result: DayResult) -> Figure:
 def certified_gap(result: DayResult) -> Figure:
     """By how much another clearing of each round could have been better at most, logarithmic."""
     series, points = energy_series(result), gap_points(result)
-    with _canvas(3.2) as (figure, axes):
+    with canvas(3.2) as (figure, axes):
         shares = [point.share for point in points if point.share]
         low = math.floor(math.log10(min([*shares, 1e-6]))) - 1
         high = math.ceil(math.log10(max([*shares, 1e-4])) + 1e-9)
@@ -215,7 +215,7 @@ def cost_against_baselines(result: DayResult) -> Figure:
     unmet = [outcome.unmet_kwh * lost_load for _, outcome in rules]
     energy = [outcome.cost_usd - part for (_, outcome), part in zip(rules, unmet, strict=True)]
     names = [name for name, _ in rules]
-    with _canvas(2.9) as (figure, axes):
+    with canvas(2.9) as (figure, axes):
         axes.barh(names, energy, 0.62, color=GRID, label="energy delivered")
         axes.barh(
             [name for name, part in zip(names, unmet, strict=True) if part],
@@ -244,7 +244,7 @@ def money_that_sums_to_zero(result: DayResult) -> Figure:
     """What each party received, less what it paid."""
     parties = result.summary.money_ucoin.parties
     amounts = [usd(ucoin) for ucoin in parties.values()]
-    with _canvas(3.4) as (figure, axes):
+    with canvas(3.4) as (figure, axes):
         colours = [UNMET if amount < 0 else CARS for amount in amounts]
         axes.barh(list(parties), amounts, 0.62, color=colours)
         axes.axvline(0, color=PRICE, linewidth=0.8)
@@ -264,7 +264,7 @@ def savings_by_car(result: DayResult) -> Figure:
     colours = {"buyer": BUYERS, "seller": CARS, "pv": PV}
     labels = {"buyer": "buying cars", "seller": "selling cars", "pv": "rooftop PV"}
     ranked = list(enumerate(savings(result)))
-    with _canvas(3.6) as (figure, axes):
+    with canvas(3.6) as (figure, axes):
         for role, colour in colours.items():
             mine = [(rank, each) for rank, each in ranked if each.role == role]
             if mine:

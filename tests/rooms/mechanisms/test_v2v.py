@@ -123,9 +123,9 @@ def test_energy_and_money_add_up_without_a_deficit(
     )
     assert_adds_up(found)
     assert found.surplus >= -1e-9
-    unsigned = ~signed[0] & (found.first.bought_kwh == 0)
-    assert (found.second.bought_kwh[unsigned] == 0).all()
-    if found.second.bought_kwh.sum() > 0:
+    moved = found.second.bid != buyers.bid
+    assert (found.second.bought_kwh[~signed[0] & moved] == 0).all()
+    if not np.isnan(found.second.buyer_price + found.second.seller_price):
         assert found.second.buyer_price >= found.second.seller_price
 
 
@@ -156,6 +156,20 @@ def test_a_loser_trades_at_the_new_price_only_if_it_signed_it() -> None:
     assert kept.second.bought_kwh[1] == 0
     assert kept.grid_bought_kwh[1] == pytest.approx(kept.quantities.wanted_kwh[1])
     assert np.isnan(kept.second.bid[1])
+
+
+def test_who_reached_the_price_and_was_left_out_keeps_its_own() -> None:
+    buyers = CarsThatBuy(bid=[0.3, 0.12, 0.11], weight=1.2, minimum_kwh=3.0, maximum_kwh=12.0)
+    sellers = CarsThatSell(
+        ask=[0.08, 0.29], maximum_kwh=10.0, quadratic_cost=0.01, linear_cost=0.02
+    )
+    nobody = np.zeros(3, dtype=np.bool_), np.zeros(2, dtype=np.bool_)
+    found = clear_v2v(buyers, sellers, BAND, signed=nobody)
+    assert found.first.bought_kwh.sum() == 0
+    assert found.star == (0.12, 0.08)
+    assert found.second.bid[0] == 0.3
+    assert (found.second.buyer_price, found.second.seller_price) == (0.12, 0.08)
+    assert found.second.bought_kwh.sum() > 0
 
 
 def test_pairs_of_a_round_are_the_nearest_that_there_are() -> None:

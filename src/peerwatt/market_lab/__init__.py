@@ -1,0 +1,1 @@
+"""Markets from a file, and what a mechanism is worth when somebody lies to it."""
