@@ -18,8 +18,9 @@ from peerwatt.records.codec import Record, digest, encode
 from peerwatt.records.signing import SigningKey, verify
 from peerwatt.units import MAX_ENERGY_WH, Count, Hash, Signature
 
-BID_DOMAIN = "bid"
+INVITATION_DOMAIN = "invitation"
 ALLOCATION_DOMAIN = "allocation"
+BID_DOMAIN = "bid"
 UWH_PER_WH = 1_000_000
 
 EnergyUwh = Annotated[int, Meta(ge=0, le=MAX_ENERGY_WH * UWH_PER_WH)]
@@ -37,6 +38,18 @@ class Invitation(Record):
     sellers: tuple[Hash, ...]
 
 
+class SignedInvitation(Record):
+    """An invitation with its auctioneer's signature (domain "invitation")."""
+
+    invitation: Invitation
+    signature: Signature
+
+    def is_signed(self, auctioneer: bytes, chain_id: str) -> bool:
+        """Whether `auctioneer` signed the invitation for this chain."""
+        data = encode(self.invitation)
+        return verify(auctioneer, INVITATION_DOMAIN, chain_id, data, self.signature)
+
+
 class Allocation(Record):
     """What the auctioneer would give one order if nobody changed its bid: energy with each of the
     other side, in the invitation's order, a buyer's last from the grid."""
@@ -52,6 +65,11 @@ class SignedAllocation(Record):
 
     allocation: Allocation
     signature: Signature
+
+    def is_signed(self, auctioneer: bytes, chain_id: str) -> bool:
+        """Whether `auctioneer` signed the allocation for this chain."""
+        data = encode(self.allocation)
+        return verify(auctioneer, ALLOCATION_DOMAIN, chain_id, data, self.signature)
 
 
 class Bid(Record):
@@ -75,6 +93,18 @@ class SignedBid(Record):
     def is_signed(self, owner: bytes, chain_id: str) -> bool:
         """Whether `owner` signed the bid for this chain."""
         return verify(owner, BID_DOMAIN, chain_id, encode(self.bid), self.signature)
+
+
+def sign_invitation(invitation: Invitation, key: SigningKey, chain_id: str) -> SignedInvitation:
+    """The invitation with its auctioneer's signature."""
+    signature = key.sign(INVITATION_DOMAIN, chain_id, encode(invitation))
+    return SignedInvitation(invitation=invitation, signature=signature)
+
+
+def sign_allocation(allocation: Allocation, key: SigningKey, chain_id: str) -> SignedAllocation:
+    """The allocation with its auctioneer's signature."""
+    signature = key.sign(ALLOCATION_DOMAIN, chain_id, encode(allocation))
+    return SignedAllocation(allocation=allocation, signature=signature)
 
 
 def sign_bid(bid: Bid, key: SigningKey, chain_id: str) -> SignedBid:
