@@ -15,6 +15,7 @@ from fuzz_moves import KINDS, message
 
 MAX_STEPS = 64
 STARTS = ((1_000, 100), (1, 100), (1_000, 0), (1, 0))
+AUCTION = ("ReportAbsence", "ConfirmPresence", "ProposeAuction")
 KIND = {kind.__name__: kind for kind in KINDS}
 
 
@@ -48,7 +49,7 @@ def a_book(bench: Bench, choices: Choices) -> None:
 def a_step_of_rounds(bench: Bench, choices: Choices) -> None:
     """Time passes; whoever has something to say about a round says it."""
     time_passes(bench, choices)
-    for name in ("ProposeClearing", "ReportReadings", "OpenDispute"):
+    for name in ("ProposeClearing", *AUCTION, "ReportReadings", "OpenDispute"):
         bench.block(message(KIND[name], bench, choices, spoil=False))
 
 

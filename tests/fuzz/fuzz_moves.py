@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, get_args
 
+from fuzz_auctions import confirm_presence, propose_auction, report_absence
 from fuzz_bench import BY_NAME, DRIVERS, NAMES, PEOPLE, Bench, key
 from fuzz_choices import Choices, one_in, pick
 from fuzz_spoil import NONE, SPOILERS, Move, twisted
@@ -171,7 +172,9 @@ def open_round(bench: Bench, choices: Choices) -> Move:
 
 def place_buy_order(bench: Bench, choices: Choices) -> Move:
     low, high = sorted((pick(choices, PRICES), pick(choices, PRICES)))
-    fields = _order(bench, choices) | {
+    order = _order(bench, choices)
+    low = high if _is_auctioned(bench, order) else low
+    fields = order | {
         "min_wh": pick(choices, (0, 1, 500, 1_500, 2_750)),
         "price_high_ucoin_per_kwh": high,
         "price_low_ucoin_per_kwh": low,
@@ -180,9 +183,11 @@ def place_buy_order(bench: Bench, choices: Choices) -> Move:
 
 
 def place_sell_order(bench: Bench, choices: Choices) -> Move:
-    fields = _order(bench, choices) | {
+    order = _order(bench, choices)
+    slope = pick(choices, (10_000, 1, 0, 10**6, 10**9))
+    fields = order | {
         "ask_ucoin_per_kwh": pick(choices, PRICES),
-        "slope_ucoin_per_kwh2": pick(choices, (10_000, 1, 0, 10**6, 10**9)),
+        "slope_ucoin_per_kwh2": 0 if _is_auctioned(bench, order) else slope,
     }
     return Move(fields.pop("by"), fields)
 
@@ -275,6 +280,9 @@ MAKERS: dict[str, Maker] = {
     "OpenDispute": open_dispute,
     "ResolveDispute": resolve_dispute,
     "ProposeClearing": propose_clearing,
+    "ProposeAuction": propose_auction,
+    "ReportAbsence": report_absence,
+    "ConfirmPresence": confirm_presence,
 }
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)
 
@@ -306,6 +314,12 @@ def _order(bench: Bench, choices: Choices) -> dict[str, Any]:
     round_at, _ = _round(bench, choices, (RoundStatus.OPEN,))
     port = PORTS.get(by, "p1")
     return {"by": by, "round_id": round_at, "port": port, "max_wh": pick(choices, ENERGY_WH)}
+
+
+def _is_auctioned(bench: Bench, order: dict[str, Any]) -> bool:
+    """Whether an order may say no more than a limit."""
+    each = bench.state.get(ROUNDS, order["round_id"])
+    return each is not None and each.mechanism == Mechanism.ITERATIVE_AUCTION
 
 
 def _reading(bench: Bench, port: str, net_wh: int, market_round: Any) -> SignedReading:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import cases_accounts
+import cases_auctions
 import cases_blocks
 import cases_envelope
 import cases_orders
@@ -26,6 +27,7 @@ FILES: dict[str, ModuleType] = {
     "sites.json": cases_sites,
     "orders.json": cases_orders,
     "proposals.json": cases_proposals,
+    "auctions.json": cases_auctions,
     "blocks.json": cases_blocks,
 }
 

@@ -1,4 +1,4 @@
-"""A frozen book becomes awards: cleared by the ledger itself, or by prices that prove a clearing.
+"""A frozen book becomes awards: cleared by the ledger itself, or by what a proposal has proved.
 
 Knows state, the auction and the proofs. Holds shrink to what each award can still cost.
 """
@@ -20,7 +20,15 @@ from peerwatt.contracts.pairs import certify as certify_pairs
 from peerwatt.contracts.pairs import split_prices
 from peerwatt.contracts.proved import Flaw, ProvedOutcome
 from peerwatt.contracts.sites import site_of
-from peerwatt.contracts.state import AWARDS, ORDERS, PORT_ORDERS, InvariantError, PriceList, State
+from peerwatt.contracts.state import (
+    AWARDS,
+    ORDERS,
+    PORT_ORDERS,
+    AuctionEnd,
+    InvariantError,
+    PriceList,
+    State,
+)
 from peerwatt.records.codec import encode
 from peerwatt.records.market import (
     NO_HASH,
@@ -114,11 +122,37 @@ def _proved(book: Book, found: ProvedOutcome, feeder_prices: tuple[int, ...]) ->
     return Cleared(book, outcome, pricing, found.gap_ucoin, found.traded_ucoin, feeder_prices)
 
 
+def served(book: Book, ended: AuctionEnd) -> Cleared:
+    """The clearing that the end of an auction came to; whom it leaves out gets nothing."""
+    rows = {each.order_id: each for each in ended.served}
+
+    def energies(orders: Sequence[BuyOrder | SellOrder]) -> list[int]:
+        return [rows[each.order_id].energy_wh if each.order_id in rows else 0 for each in orders]
+
+    def prices(orders: Sequence[BuyOrder | SellOrder]) -> list[int]:
+        known = [rows.get(each.order_id) for each in orders]
+        return [0 if row is None else row.price_ucoin_per_kwh for row in known]
+
+    outcome = Outcome(
+        price_ucoin_per_kwh=ended.grid_price_ucoin_per_kwh,
+        bought_wh=energies(book.buys),
+        sold_wh=energies(book.sells),
+        import_wh=ended.import_wh,
+        export_wh=0,
+    )
+    paid = prices(book.buys)
+    pricing = Pricing(paid, prices(book.sells), max(paid, default=0))
+    return Cleared(book, outcome, pricing, ended.gap_ucoin, ended.traded_ucoin)
+
+
 def clear_round(
-    state: State, round_id: bytes, market_round: Round, won: PriceList | None = None
+    state: State,
+    round_id: bytes,
+    market_round: Round,
+    won: PriceList | AuctionEnd | None = None,
 ) -> Round:
-    """Clear a frozen book: by the prices of the proposal that won, or by the ledger alone; awards
-    are written and sealed, orders are gone."""
+    """Clear a frozen book: by the prices or the auction of the proposal that won, or by the ledger
+    alone; awards are written and sealed, orders are gone."""
     orders = [order for _, order in state.items(ORDERS, round_id)]
     book = book_of(market_round, orders)
     supplier = site_of(state, market_round.site).supplier
@@ -130,7 +164,7 @@ def clear_round(
     dropped = cleared.book is not book
     proposed = None if dropped else market_round.proposed
     prices_root = NO_HASH
-    if proposed is not None and won is not None:
+    if proposed is not None and isinstance(won, PriceList):
         listed = sealed_prices(book, orders, won.prices, won.feeder_prices)
         prices_root = state.seal("prices", round_id, listed)
     hold(state, supplier, supplier_held)
@@ -163,12 +197,14 @@ def _cleared(
     market_round: Round,
     book: Book,
     orders: Sequence[BuyOrder | SellOrder],
-    won: PriceList | None,
+    won: PriceList | AuctionEnd | None,
 ) -> Cleared:
     if not market_round.mechanism.proposed:
         return clear_book(book)
     if won is None:
         return grid_alone(book)
+    if isinstance(won, AuctionEnd):
+        return served(book, won)
     found = clear_proposed(book, orders, won.prices, won.feeder_prices)
     if isinstance(found, Flaw):
         raise InvariantError(f"a proved clearing proves nothing any more: {found.reason.name}")

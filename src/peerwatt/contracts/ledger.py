@@ -14,7 +14,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from peerwatt.contracts import (
+    absences,
     accounts,
+    auction_ends,
     delivery,
     disputes,
     equivocation,
@@ -44,6 +46,7 @@ from peerwatt.records.transactions import (
     CancelOrder,
     CheckIn,
     CheckOut,
+    ConfirmPresence,
     Message,
     Mint,
     OpenDispute,
@@ -51,12 +54,14 @@ from peerwatt.records.transactions import (
     OpenWallet,
     PlaceBuyOrder,
     PlaceSellOrder,
+    ProposeAuction,
     ProposeChange,
     ProposeClearing,
     PublishLimits,
     PublishTariff,
     RegisterPort,
     RegisterSite,
+    ReportAbsence,
     ReportReadings,
     ResolveDispute,
     Tick,
@@ -312,6 +317,12 @@ def _dispatch(
             return disputes.resolve_dispute(state, context, message)
         case ProposeClearing():
             return proposals.propose_clearing(state, context, message)
+        case ProposeAuction():
+            return auction_ends.propose_auction(state, context, message, transaction.message_id)
+        case ReportAbsence():
+            return absences.report_absence(state, context, message)
+        case ConfirmPresence():
+            return absences.confirm_presence(state, context, message)
         case Tick():
             return _tick(state, context, message)
         case _:

@@ -38,7 +38,8 @@ from peerwatt.units import cost_ceil_ucoin, energy_floor_wh
 def place_buy_order(
     state: State, context: BlockContext, message: PlaceBuyOrder, message_id: bytes
 ) -> Refusal | None:
-    """A wish for energy; the most that it can cost is held."""
+    """A wish for energy; the most that it can cost is held. Where an auction asks what energy is
+    worth, the order says no more than a limit."""
     found = _open_port(state, context, message)
     if isinstance(found, Refusal):
         return found
@@ -53,6 +54,9 @@ def place_buy_order(
     if message.price_high_ucoin_per_kwh > prices.lost_load_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "price_high_ucoin_per_kwh")
     if message.price_low_ucoin_per_kwh > message.price_high_ucoin_per_kwh:
+        return Refusal(Reason.OUT_OF_RANGE, "price_low_ucoin_per_kwh")
+    auctioned = market_round.mechanism == Mechanism.ITERATIVE_AUCTION
+    if auctioned and message.price_low_ucoin_per_kwh != message.price_high_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "price_low_ucoin_per_kwh")
     held_ucoin = cost_ceil_ucoin(message.min_wh, prices.lost_load_ucoin_per_kwh) + cost_ceil_ucoin(
         message.max_wh - message.min_wh, message.price_high_ucoin_per_kwh
@@ -90,6 +94,8 @@ def place_sell_order(
     if message.ask_ucoin_per_kwh > market_round.prices.lost_load_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "ask_ucoin_per_kwh")
     if message.slope_ucoin_per_kwh2 == 0 and market_round.mechanism == Mechanism.WELFARE_PAIRS:
+        return Refusal(Reason.OUT_OF_RANGE, "slope_ucoin_per_kwh2")
+    if message.slope_ucoin_per_kwh2 and market_round.mechanism == Mechanism.ITERATIVE_AUCTION:
         return Refusal(Reason.OUT_OF_RANGE, "slope_ucoin_per_kwh2")
     held_ucoin = cost_ceil_ucoin(message.max_wh, _worst_shortfall(market_round.prices))
     if held_ucoin > account_of(state, message.signer).free_ucoin:

@@ -2,7 +2,8 @@
 
 Knows state and the proofs. Any member may propose once a round, until `clear_by_s`; the smallest
 certified gap wins, then the smaller hash. Prices that prove nothing cost their sender a fine, and
-the message that stands in the block is the evidence.
+the message that stands in the block is the evidence. `awaiting` and `compete` are the same for the
+end of an auction (`auction_ends`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from peerwatt.contracts.accounts import account_of
 from peerwatt.contracts.clearing import book_of, clear_proposed, price_count
 from peerwatt.contracts.life import moved
 from peerwatt.contracts.proved import Flaw
-from peerwatt.contracts.state import MEMBERS, ORDERS, PRICES, ROUNDS, PriceList, Refusal, State
+from peerwatt.contracts.state import (
+    AUCTIONS,
+    MEMBERS,
+    ORDERS,
+    PRICES,
+    ROUNDS,
+    AuctionEnd,
+    PriceList,
+    Refusal,
+    State,
+)
 from peerwatt.records.market import (
     Mechanism,
     Order,
@@ -26,7 +37,7 @@ from peerwatt.records.market import (
     prices_hash,
 )
 from peerwatt.records.receipts import BlockContext, Reason
-from peerwatt.records.transactions import ProposeClearing
+from peerwatt.records.transactions import ProposeAuction, ProposeClearing
 
 MAX_PARTS = 1_000
 
@@ -35,6 +46,30 @@ def propose_clearing(
     state: State, context: BlockContext, message: ProposeClearing
 ) -> Refusal | None:
     """A member's prices for a closed round, whole or the next part of them."""
+    market_round = awaiting(state, context, message)
+    if isinstance(market_round, Refusal):
+        return market_round
+    if not market_round.mechanism.priced:
+        return Refusal(Reason.OUT_OF_RANGE, "round_id")
+    listed = _with_part(state, market_round, message)
+    if isinstance(listed, Refusal):
+        return listed
+    found: ProposedClearing | Refusal | None = None
+    if listed.next_part == listed.parts:
+        found = _prove(state, market_round, message, listed)
+    if isinstance(found, Refusal):
+        return found
+    # --- checked; from here on only writes ---
+    state.put(PRICES, message.signer, listed, message.round_id)
+    if found is not None:
+        compete(state, message.round_id, market_round, found)
+    return None
+
+
+def awaiting(
+    state: State, context: BlockContext, message: ProposeClearing | ProposeAuction
+) -> Round | Refusal:
+    """The round for which a member may propose now, with what a failure would cost it."""
     market_round = state.get(ROUNDS, message.round_id)
     if market_round is None:
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
@@ -51,22 +86,19 @@ def propose_clearing(
     fine_ucoin = market_round.prices.failed_clearing_penalty_ucoin
     if account_of(state, message.signer).free_ucoin < fine_ucoin:
         return Refusal(Reason.UNFUNDED, "signer")
-    listed = _with_part(state, market_round, message)
-    if isinstance(listed, Refusal):
-        return listed
-    proposed = market_round.proposed
-    if listed.next_part == listed.parts:
-        found = _prove(state, market_round, message, listed)
-        if isinstance(found, Refusal):
-            return found
-        proposed = _better(proposed, found)
-    # --- checked; from here on only writes ---
-    state.put(PRICES, message.signer, listed, message.round_id)
-    if proposed is not market_round.proposed:
-        if market_round.status == RoundStatus.CLOSED:
-            market_round = moved(market_round, RoundStatus.PROPOSED)
-        state.put(ROUNDS, message.round_id, replace(market_round, proposed=proposed))
-    return None
+    return market_round
+
+
+def compete(state: State, round_id: bytes, market_round: Round, new: ProposedClearing) -> None:
+    """A proved proposal becomes the round's where it is the best so far."""
+    known = market_round.proposed
+    if known is not None:
+        rank = (new.gap_ucoin, new.prices_hash) < (known.gap_ucoin, known.prices_hash)
+        if not rank:
+            return
+    if market_round.status == RoundStatus.CLOSED:
+        market_round = moved(market_round, RoundStatus.PROPOSED)
+    state.put(ROUNDS, round_id, replace(market_round, proposed=new))
 
 
 def _with_part(state: State, market_round: Round, message: ProposeClearing) -> PriceList | Refusal:
@@ -137,19 +169,17 @@ def _field(market_round: Round, orders: Sequence[Order], flaw: Flaw) -> str:
     return f"prices[{sorted(range(len(orders)), key=lambda at: (sells[at], at))[flaw.at]}]"
 
 
-def _better(known: ProposedClearing | None, new: ProposedClearing) -> ProposedClearing:
-    if known is None:
-        return new
-    rank = (new.gap_ucoin, new.prices_hash) < (known.gap_ucoin, known.prices_hash)
-    return new if rank else known
-
-
-def winning_proposal(state: State, round_id: bytes, market_round: Round) -> PriceList | None:
-    """The prices of the best proposal, if there is one; all lists of the round are gone."""
-    winner = market_round.proposed
-    won: PriceList | None = None
-    for proposer, listed in state.items(PRICES, round_id):
-        if winner is not None and proposer == winner.proposer:
-            won = listed
+def winning_proposal(
+    state: State, round_id: bytes, market_round: Round
+) -> PriceList | AuctionEnd | None:
+    """The prices of the best proposal, or the end of the auction, if there is one; whatever was
+    proposed for the round is gone."""
+    winner = b"" if market_round.proposed is None else market_round.proposed.proposer
+    won: PriceList | AuctionEnd | None = state.get(PRICES, winner, round_id)
+    if won is None:
+        won = state.get(AUCTIONS, winner, round_id)
+    for proposer, _ in state.items(PRICES, round_id):
         state.delete(PRICES, proposer, round_id)
+    for proposer, _ in state.items(AUCTIONS, round_id):
+        state.delete(AUCTIONS, proposer, round_id)
     return won

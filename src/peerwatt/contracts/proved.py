@@ -1,7 +1,7 @@
 """What proved prices come to: everybody's energy and money, once the gap is allowed and paid for.
 
 Knows awards, prices and a gap, nothing of how prices mean energy (`pairs`, `own_prices`). Prices
-are in pcoin/kWh and energy in 1/UNITS_PER_WH until here; from here on in ucoin/kWh and Wh.
+are in pcoin/kWh and energy in parts of a Wh until here; from here on in ucoin/kWh and Wh.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from peerwatt.units import PCOIN_PER_UCOIN, WH_PER_KWH
 SLOPE_BITS = 64
 # e_Wh = (p - t) / slope x WH_PER_KWH / PCOIN_PER_UCOIN, counted with 2^64 / slope, rounded down.
 UNITS_PER_WH = (PCOIN_PER_UCOIN // WH_PER_KWH) << SLOPE_BITS
-UNITS_PER_UCOIN = PCOIN_PER_UCOIN * WH_PER_KWH * UNITS_PER_WH
 
 
 class Flaw(NamedTuple):
@@ -51,13 +50,15 @@ def outcome_of(
     fair: list[int],
     grid_price: int,
     gap: int,
+    units_per_wh: int = UNITS_PER_WH,
 ) -> ProvedOutcome | Flaw:
     """The clearing with these awards, if its gap is allowed and its money suffices: what buyers
     pay and the grid's price in pcoin/kWh, what they take in units, sellers' fair prices in
     ucoin/kWh, and the gap as price times energy."""
-    gap_ucoin = ceil_div(gap, UNITS_PER_UCOIN)
+    units_per_ucoin = PCOIN_PER_UCOIN * WH_PER_KWH * units_per_wh
+    gap_ucoin = ceil_div(gap, units_per_ucoin)
     value = sum(price * energy for price, energy in zip(paid, taken, strict=True))
-    traded_ucoin = value // UNITS_PER_UCOIN
+    traded_ucoin = value // units_per_ucoin
     count = sum(1 for energy_wh in (*awards.bought_wh, *awards.sold_wh) if energy_wh)
     if gap_ucoin > allowed_gap_ucoin(traded_ucoin, count, book.prices.retail_ucoin_per_kwh):
         return Flaw(Reason.NOT_OPTIMAL, None)

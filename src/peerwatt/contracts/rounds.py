@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 
 from msgspec.structs import replace
 
+from peerwatt.contracts.absences import charge_absent
 from peerwatt.contracts.clearing import clear_round
 from peerwatt.contracts.disputes import window_end_s
 from peerwatt.contracts.life import FINAL, moved
@@ -68,7 +69,7 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     if prices is None:
         return Refusal(Reason.OUT_OF_RANGE, "tariff")
     limit = state.get(LIMITS, round_id)
-    if limit is not None and limit.feeders and not message.mechanism.proposed:
+    if limit is not None and limit.feeders and not message.mechanism.priced:
         return Refusal(Reason.FEEDERS_LIMITED, "mechanism")
     # --- checked; from here on only writes ---
     if limit is not None:
@@ -164,6 +165,7 @@ def advance(state: State, now_s: int) -> tuple[Event, ...]:
         state.delete(AGENDA, key)
         market_round = must(state.get(ROUNDS, round_id))
         work_left -= market_round.order_count + 1
+        events += charge_absent(state, round_id, market_round)
         moved = _step(state, round_id, market_round)
         state.put(ROUNDS, round_id, moved)
         events.append(Event(kind=moved.status.name.lower(), key=round_id))

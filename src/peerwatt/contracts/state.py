@@ -27,10 +27,12 @@ from peerwatt.records.transactions import Change
 from peerwatt.units import (
     ChainId,
     Count,
+    EnergyWh,
     Hash,
     Key,
     PriceDifferencePcoinPerKwh,
     PricePcoinPerKwh,
+    PriceUcoinPerKwh,
     TimeS,
     Ucoin,
 )
@@ -101,6 +103,31 @@ class PriceList(Record):
     feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
+class Absence(Record):
+    """An order whose agent was said to be silent in an auction; whether its owner has answered."""
+
+    answered: bool
+
+
+class Served(Record):
+    """What an order gets at the end of an auction, and at what price."""
+
+    order_id: Hash
+    energy_wh: EnergyWh
+    price_ucoin_per_kwh: PriceUcoinPerKwh
+
+
+class AuctionEnd(Record):
+    """What the end of an auction that a member proposed comes to; `served` are those who get
+    something."""
+
+    served: tuple[Served, ...]
+    import_wh: EnergyWh
+    grid_price_ucoin_per_kwh: PriceUcoinPerKwh
+    gap_ucoin: Ucoin
+    traded_ucoin: Ucoin
+
+
 class Due(Record):
     """A round whose next step is due; the time is in the key."""
 
@@ -138,6 +165,8 @@ PORT_ORDERS: Table[OrderAt] = Table("port_orders", OrderAt, False, "round; port"
 AWARDS: Table[Award] = Table("awards", Award, False, "round; order id")
 READINGS: Table[SignedReading] = Table("readings", SignedReading, False, "round; port")
 PRICES: Table[PriceList] = Table("prices", PriceList, False, "round; proposer's public key")
+ABSENCES: Table[Absence] = Table("absences", Absence, False, "round; order id")
+AUCTIONS: Table[AuctionEnd] = Table("auctions", AuctionEnd, False, "round; proposer's public key")
 SETTLEMENTS: Table[SettledAward] = Table("settlements", SettledAward, False, "round; order id")
 METER_PROGRESS: Table[MeterProgress] = Table(
     "meter_progress", MeterProgress, False, "meter's public key"
@@ -163,6 +192,8 @@ TABLES: tuple[Table[Any], ...] = (
     AWARDS,
     READINGS,
     PRICES,
+    ABSENCES,
+    AUCTIONS,
     SETTLEMENTS,
     METER_PROGRESS,
     AGENDA,

@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.feeder_pairs import FeederPairsClearing
 from peerwatt.mechanisms.feeders import FeederClearing, Feeders
+from peerwatt.mechanisms.iterative_auction import BidAllocation
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare import PairsClearing
 from peerwatt.mechanisms.welfare_book import PairBuyers, PairSellers
+from peerwatt.records.auction import Rents, energy_uwh
 from peerwatt.records.market import BuyOrder, Order, Round, SellOrder
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN, WH_PER_KWH
 
@@ -203,6 +206,70 @@ def listed_own_prices(market_round: Round, clearing: FeederClearing) -> tuple[in
         for price in map(float, clearing.feeder_price)
     ]
     return (bus, *(price - bus for price in own))
+
+
+class AuctionStep(NamedTuple):
+    """One step of an iterative auction as problem A takes it: I buyers, J sellers and the grid as
+    one seller more, in kWh and coin."""
+
+    payments: FloatArray
+    """(I, J+1)"""
+    unit_prices: FloatArray
+    """(I, J+1), local fees inside."""
+    minimum_kwh: FloatArray
+    maximum_kwh: FloatArray
+    supply_kwh: FloatArray
+    """(J+1,)"""
+
+
+def auction_step(
+    market_round: Round,
+    invited: Sequence[Order],
+    payments: Sequence[Sequence[int]],
+    asks: Sequence[Sequence[int]],
+) -> AuctionStep:
+    """What buyers' bids (I, J+1) in pcoin and sellers' (J, I) in pcoin/kWh ask of an allocation."""
+    buys, sells = _parted(invited)
+    pcoin_per_coin = PCOIN_PER_UCOIN * UCOIN_PER_COIN
+    grid = _grid(market_round)
+    asked = np.array(asks, dtype=np.float64).reshape(len(sells), len(buys)).T / pcoin_per_coin
+    retail = np.full((len(buys), 1), grid.retail)
+    paid = np.array(payments, dtype=np.float64).reshape(len(buys), len(sells) + 1)
+    return AuctionStep(
+        payments=paid / pcoin_per_coin,
+        unit_prices=np.hstack([asked + grid.local_fee, retail]),
+        minimum_kwh=_kwh([order.min_wh for order in buys]),
+        maximum_kwh=_kwh([order.max_wh for order in buys]),
+        supply_kwh=_kwh([*(order.max_wh for order in sells), market_round.import_limit_wh]),
+    )
+
+
+def auction_rents(found: BidAllocation) -> Rents:
+    """The rents of an allocation in pcoin/kWh; rounded up, so that nobody gives or takes more than
+    it may."""
+    pcoin_per_coin = PCOIN_PER_UCOIN * UCOIN_PER_COIN
+    buyers = [math.ceil(float(each) * pcoin_per_coin) for each in found.buyer_rent]
+    *sellers, grid = [math.ceil(float(each) * pcoin_per_coin) for each in found.seller_rent]
+    return Rents(buyers=tuple(buyers), sellers=tuple(sellers), grid=grid)
+
+
+def allocated_uwh(
+    market_round: Round,
+    payments: Sequence[Sequence[int]],
+    asks: Sequence[Sequence[int]],
+    rents: Rents,
+) -> list[tuple[int, ...]]:
+    """What the ledger will derive from bids and rents, and agents have to answer, to the uWh: of
+    each buyer with each seller and the grid, then of each seller with each buyer."""
+    prices = market_round.prices
+    fee = prices.local_fee_ucoin_per_kwh * PCOIN_PER_UCOIN
+    grid = prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN + rents.grid
+    rows = []
+    for at, rent in enumerate(rents.buyers):
+        own = [ask[at] + fee + each for ask, each in zip(asks, rents.sellers, strict=True)]
+        paid = payments[at] if market_round.import_limit_wh else (*payments[at][:-1], 0)
+        rows.append(tuple(energy_uwh(b, p + rent) for b, p in zip(paid, (*own, grid), strict=True)))
+    return [*rows, *(tuple(row[at] for row in rows) for at in range(len(asks)))]
 
 
 def _kwh(energies_wh: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -33,18 +33,25 @@ NO_HASH = bytes(32)
 
 
 class Mechanism(IntEnum):
-    """How a round's book is cleared: the first two by the ledger itself, the others by prices that
-    prove it: of pairs one an order, of `WELFARE_PROPOSED` one a feeder."""
+    """How a round's book is cleared: the first two by the ledger itself, pairs and
+    `WELFARE_PROPOSED` by prices that prove it, one an order or one a feeder, and the last by the
+    bids with which an auction outside the ledger ended."""
 
     WELFARE = 1
     UNIFORM = 2
     WELFARE_PAIRS = 3
     WELFARE_PROPOSED = 4
+    ITERATIVE_AUCTION = 5
+
+    @property
+    def priced(self) -> bool:
+        """Whether members have to propose prices that prove a clearing."""
+        return self in (Mechanism.WELFARE_PAIRS, Mechanism.WELFARE_PROPOSED)
 
     @property
     def proposed(self) -> bool:
         """Whether members have to propose a clearing with its proof."""
-        return self in (Mechanism.WELFARE_PAIRS, Mechanism.WELFARE_PROPOSED)
+        return self.priced or self == Mechanism.ITERATIVE_AUCTION
 
 
 class PriceRule(IntEnum):
@@ -226,7 +233,8 @@ class Flag(IntEnum):
 
 
 class ProposedClearing(Record):
-    """The best clearing proposed so far, by the hash of its prices, with its certified gap."""
+    """The best clearing proposed so far, by the hash of its prices or, of an auction, by that of
+    the message that proposed it, which stands in a block; with its certified gap."""
 
     proposer: Key
     prices_hash: Hash

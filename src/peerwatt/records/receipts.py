@@ -131,6 +131,7 @@ class Reason(IntEnum):
     OVER_CAP = 409
     UNFUNDED = 410
     FEEDERS_LIMITED = 411
+    NOT_REPORTED = 412
 
     BAD_READING_SIGNATURE = 501
     REGISTER_BACKWARDS = 502
@@ -149,6 +150,11 @@ class Reason(IntEnum):
     BEYOND_LIMIT = 805
     NOT_OPTIMAL = 806
     CONFLICTING = 807
+    BAD_BID_SIGNATURE = 808
+    NOT_SETTLED = 809
+    WRONGLY_LEFT_OUT = 810
+    UNBACKED_BID = 811
+    NOT_ANSWERED = 812
 
     @property
     def words(self) -> str:
@@ -193,6 +199,7 @@ WORDS = {
     Reason.OVER_CAP: "It would create more coins than the epoch allows.",
     Reason.UNFUNDED: "Its sender does not have the coins that it could cost.",
     Reason.FEEDERS_LIMITED: "Feeders are limited in its slot, which this mechanism does not know.",
+    Reason.NOT_REPORTED: "Nobody has said that this order's agent is silent.",
     Reason.BAD_READING_SIGNATURE: "The reading was not signed by its meter.",
     Reason.REGISTER_BACKWARDS: "A meter's register would have run backwards.",
     Reason.REPEATED_SEQUENCE: "The meter has used this sequence number, or a later one, before.",
@@ -201,10 +208,15 @@ WORDS = {
     Reason.NOT_TICK_CLOCK: "This chain runs on block time and takes no ticks.",
     Reason.NO_ORDERS: "Nobody placed an order.",
     Reason.WRONG_BOOK: "It was made for another book than the one that was frozen.",
-    Reason.INCOMPLETE: "It is not one price for each that has to have one.",
+    Reason.INCOMPLETE: "It is not one price, bid or rent for each that has to have one.",
     Reason.BELOW_COST: "A seller would give energy below its ask and the fees.",
     Reason.AGAINST_BID: "A buyer would get more than it wants at its price, or not its minimum.",
     Reason.BEYOND_LIMIT: "It moves more energy than an order, a feeder or the connection allows.",
     Reason.NOT_OPTIMAL: "It may leave more welfare on the table than the ledger allows.",
     Reason.CONFLICTING: "Its sender has proposed another clearing of this round before.",
+    Reason.BAD_BID_SIGNATURE: "A bid was not signed by its order's owner for this step of the run.",
+    Reason.NOT_SETTLED: "The last bids differ from those before by more than they may.",
+    Reason.WRONGLY_LEFT_OUT: "The bids do not show that the order kept an auction from ending.",
+    Reason.UNBACKED_BID: "A buyer's bid is more than its order holds.",
+    Reason.NOT_ANSWERED: "The last bid does not answer the energy that its order would be awarded.",
 }

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from peerwatt.records.auction import LastBids, Rents, RoundId, Stalled
 from peerwatt.records.codec import Record, decode, digest, encode
 from peerwatt.records.market import Mechanism, PriceRule, SlotLimit, TariffStep
 from peerwatt.records.members import Member
@@ -40,7 +41,6 @@ COSIGN_DOMAIN = "cosignature"
 WALLET_DOMAIN = "wallet"
 MAX_TRANSACTION_BYTES = 1 << 20
 PARSED_CACHE = 1 << 13
-RoundId = Annotated[bytes, Meta(min_length=9, max_length=56)]
 
 
 class Header(Record):
@@ -264,6 +264,37 @@ class ProposeClearing(Header, tag=21):
     feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
+class ProposeAuction(Header, tag=22):
+    """A member proposes how the iterative auction of a frozen book, named by its root, ended: of
+    its run `run`, to which all but the absent and the stalling were invited, everybody's last two
+    bids, buyers' and then sellers' by order, `iteration` being the latest's; the hash of all bids
+    before; and the rents of the allocation that was made from the first of the two, which the
+    second answer, and which is awarded."""
+
+    round_id: RoundId
+    orders_root: Hash
+    run: Count
+    stalling: tuple[Stalled, ...]
+    iteration: Count
+    before: Hash
+    bids: tuple[LastBids, ...]
+    rents: Rents
+
+
+class ReportAbsence(Header, tag=23):
+    """A site's operator says that the agents of these orders, ascending, are silent."""
+
+    round_id: RoundId
+    order_ids: tuple[Hash, ...]
+
+
+class ConfirmPresence(Header, tag=24):
+    """An order's owner answers that its agent is there."""
+
+    round_id: RoundId
+    order_id: Hash
+
+
 Message = (
     Tick
     | ProposeChange
@@ -286,6 +317,9 @@ Message = (
     | OpenDispute
     | ResolveDispute
     | ProposeClearing
+    | ProposeAuction
+    | ReportAbsence
+    | ConfirmPresence
 )
 
 

@@ -57,9 +57,7 @@ FEES = (10_000, 5_000, 5_000)
 
 USUAL: dict[type[Any], dict[str, Any]] = {
     tx.Tick: {"time_s": START_S + 60},
-    tx.ProposeChange: {},
-    tx.Vote: {},
-    tx.OpenWallet: {},
+    **{kind: {} for kind in (tx.ProposeChange, tx.Vote, tx.OpenWallet)},
     tx.Mint: {"amount_ucoin": UCOIN_PER_COIN, "deposit_reference": digest(b"deposit")},
     tx.Withdraw: {"amount_ucoin": UCOIN_PER_COIN, "payout_reference": digest(b"payout")},
     tx.Transfer: {"amount_ucoin": UCOIN_PER_COIN},
@@ -110,8 +108,6 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "ask_ucoin_per_kwh": 150_000,
         "slope_ucoin_per_kwh2": 10_000,
     },
-    tx.CancelOrder: {"round_id": round_key(SITE, FIRST_SLOT_S)},
-    tx.ReportReadings: {"round_id": round_key(SITE, FIRST_SLOT_S)},
     tx.OpenDispute: {
         "round_id": round_key(SITE, FIRST_SLOT_S),
         "amount_ucoin": 1_000,
@@ -119,6 +115,9 @@ USUAL: dict[type[Any], dict[str, Any]] = {
     },
     tx.ResolveDispute: {"credit_ucoin": 400},
     tx.ProposeClearing: {"round_id": round_key(SITE, FIRST_SLOT_S), "part": 0, "parts": 1},
+    **{kind: {"round_id": round_key(SITE, FIRST_SLOT_S)} for kind in (
+        tx.CancelOrder, tx.ReportReadings, tx.ProposeAuction, tx.ReportAbsence, tx.ConfirmPresence
+    )},
 }  # fmt: skip
 """The usual fields of each message; what names a key or an id is filled in by the test."""
 
