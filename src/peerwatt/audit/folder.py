@@ -39,6 +39,7 @@ from peerwatt.simulation.tables import Row
 
 LEDGER = "ledger"
 PROPOSED = ("welfare-pairs", "welfare-proposed")
+AUCTION = "iterative-auction"
 Progress = Callable[[int], None]
 
 
@@ -176,21 +177,30 @@ def _round_findings(derived: Rederived) -> list[Finding]:
 
 def _gap_findings(clearings: list[Certified]) -> list[Finding]:
     """By how much another clearing could be better at most, over all rounds of which that is
-    certified, and of how many it is not."""
-    gaps = [
-        gap_ppb(each.gap_ucoin, each.traded_ucoin)
-        for each in clearings
-        if each.gap_ucoin is not None
-    ]
+    certified, and of how many it is not; of an auction, another allocation of its last bids."""
+    gaps, auctions = (
+        [
+            gap_ppb(each.gap_ucoin, each.traded_ucoin)
+            for each in clearings
+            if each.gap_ucoin is not None and (each.mechanism == AUCTION) is auctioned
+        ]
+        for auctioned in (False, True)
+    )
     findings = []
+    if auctions:
+        text = f"no allocation of the last bids of {count(len(auctions), 'auction')} can be beaten "
+        text += f"by more than {at_most(max(auctions))} of what was traded (counted as at least "
+        text += "one coin), up to the rounding to whole Wh"
+        findings.append(Finding(Verdict.HOLDS, text))
     if gaps:
         text = f"no clearing of {count(len(gaps), 'round')} can be beaten by more than "
         text += f"{at_most(max(gaps))} of what it traded (counted as at least one coin)"
         proposed = any(each.mechanism in PROPOSED for each in clearings)
         text += ", up to the rounding to whole Wh" if proposed else ""
         findings.append(Finding(Verdict.HOLDS, text))
-    if len(gaps) < len(clearings):
-        left = count(len(clearings) - len(gaps), "round")
+    left_over = len(clearings) - len(gaps) - len(auctions)
+    if left_over:
+        left = count(left_over, "round")
         text = f"how much better {left} could have been cleared than against the grid alone"
         findings.append(Finding(Verdict.NOT_SHOWN, text))
     return findings

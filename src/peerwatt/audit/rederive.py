@@ -1,6 +1,7 @@
 """Derives a round's clearing and settlements again from its sealed book, prices and readings.
 
-Knows the contracts' arithmetic and the sealed trees; not the state that the ledger was in.
+Knows the contracts' arithmetic, the sealed trees and, of auctions, the messages that ended them;
+not the state that the ledger was in.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from peerwatt.audit.auctions import Auctions
 from peerwatt.contracts.auction import Book
 from peerwatt.contracts.clearing import (
     PRICE_BYTES,
@@ -68,13 +70,15 @@ def rederive(chain: Replica) -> Rederived:
     settled = awards = 0
     certified: list[Certified] = []
     differing: list[str] = []
+    auctions = Auctions(chain)
     for key, each in chain.items("rounds"):
         if each.clearing is None:
             continue
         where = f"of the round of {each.site} at {each.slot_start_s}"
-        cleared = _cleared(chain, key, each, each.clearing)
+        cleared = _cleared(chain, key, each, each.clearing, auctions)
         if isinstance(cleared, str):
-            differing.append(f"prices {where}: {cleared}")
+            proof = "prices" if each.mechanism.priced else "bids"
+            differing.append(f"{proof} {where}: {cleared}")
         else:
             derived = award(cleared.book, cleared.outcome, cleared.pricing)
             awards += len(derived)
@@ -89,17 +93,21 @@ def rederive(chain: Replica) -> Rederived:
     return Rederived(settled, awards, certified, differing)
 
 
-def _cleared(chain: Replica, key: bytes, each: Round, clearing: Clearing) -> Cleared | str:
-    """The round's book cleared again, or what is wrong with the prices that should prove it."""
+def _cleared(
+    chain: Replica, key: bytes, each: Round, clearing: Clearing, auctions: Auctions
+) -> Cleared | str:
+    """The round's book cleared again, or what is wrong with the proof that it should have."""
     orders: list[BuyOrder | SellOrder] = [
         decode(data, Order)  # type: ignore[arg-type]
         for _, data in chain.sealed("orders", key)
     ]
-    book = book_of(each, orders)
+    book = book_of(each, auctions.present(orders))
     if clearing.sellers_dropped:
         return grid_alone(book)
     if not each.mechanism.proposed:
         return clear_book(book)
+    if not each.mechanism.priced:
+        return auctions.cleared(each, orders)
     return _proved(chain, key, each, book, orders)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from peerwatt.records.bundles import Verdict
 from peerwatt.records.signing import SigningKey
 from peerwatt.reporting.manifest import seal
 from peerwatt.simulation.run import DayRun
+
+sys.path.append(str(Path(__file__).parents[1] / "contracts"))
 
 TIMINGS = "timings.json"
 Sign = Callable[..., None]
