@@ -14,7 +14,7 @@ tried. See the study `petcon` for its economic claims.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -46,6 +46,8 @@ from peerwatt.mechanisms.welfare_book import (
     core_of,
 )
 
+Disguise = Callable[[FloatArray], FloatArray]
+"""Bids (I, J) into the bids that are said."""
 FLOOR_SHARE = 0.1
 """Of the mean bid: what `StopRule.FLOOR` adds to each."""
 LONGEST_CYCLE = 8
@@ -125,18 +127,19 @@ def run_auction(
     epsilon: float = 1e-3,
     most_turns: int = 150,
     first: tuple[FloatArray, FloatArray] | None = None,
+    spoken: Disguise | None = None,
 ) -> AuctionOutcome:
     """Take turns until RDB and RDS are below `epsilon`, a cycle shows, or `most_turns` are over.
 
-    `theta` and `first` as in `auction_turns`. The gap is that of the last allocation from the
-    certified bound of `welfare.clear_pairs`, whatever the run came to. Raises as that does.
+    `theta`, `first` and `spoken` as in `auction_turns`. The gap is that of the last allocation from
+    the certified bound of `welfare.clear_pairs`, whatever the run came to. Raises as that does.
     """
     if most_turns < 1:
         raise RangeError(f"most_turns must be at least one, not {most_turns}")
     market = _Market(buyers, sellers, grid, grid_efficiency)
     earlier: deque[FloatArray] = deque(maxlen=LONGEST_CYCLE)
     ending, period = Ending.LIMIT, 0
-    for turn in market.turns(theta, first):
+    for turn in market.turns(theta, first, spoken):
         if turn.change(rule) < epsilon:
             ending = Ending.CONVERGED
             break
@@ -166,6 +169,7 @@ def auction_turns(
     grid_efficiency: float = 1.0,
     theta: float | None = None,
     first: tuple[FloatArray, FloatArray] | None = None,
+    spoken: Disguise | None = None,
 ) -> Iterator[AuctionTurn]:
     """Turn after turn of Algorithm 1, without end.
 
@@ -173,9 +177,10 @@ def auction_turns(
     asks sellers, as they are: one is as printed. None is each side's own share, as `theta_of` and
     `ask_shares` say. `first` are the first bids and asks, (I, J) each; without, both sides answer
     `equal_shares`. The grid sells, at retail up to its import limit, as one more seller whose asks
-    never change; it buys nothing here. Raises `BookError`, and as `solve_allocation` does.
+    never change; it buys nothing here. `spoken` is what buyers make of each matrix of new bids
+    before they say it, such as `privacy.noise`. Raises `BookError`, and as `solve_allocation` does.
     """
-    return _Market(buyers, sellers, grid, grid_efficiency).turns(theta, first)
+    return _Market(buyers, sellers, grid, grid_efficiency).turns(theta, first, spoken)
 
 
 def relative_change(before: FloatArray, after: FloatArray, rule: StopRule) -> float:
@@ -250,17 +255,23 @@ class _Market:
         return np.column_stack([asks, np.full(len(asks), self.grid.retail / self.grid_efficiency)])
 
     def turns(
-        self, theta: float | None, first: tuple[FloatArray, FloatArray] | None
+        self,
+        theta: float | None,
+        first: tuple[FloatArray, FloatArray] | None,
+        spoken: Disguise | None,
     ) -> Iterator[AuctionTurn]:
         if theta is not None and not 0 < theta <= 1:
             raise RangeError(f"theta must be above zero and at most one, not {theta}")
         shape = len(self.core.least), len(self.supply)
         if first is not None and not first[0].shape == first[1].shape == shape:
             raise ShapeError(f"first has shapes {first[0].shape}, {first[1].shape}, not {shape}")
-        return self._turns(theta, first)
+        return self._turns(theta, first, spoken or np.asarray)
 
     def _turns(
-        self, theta: float | None, first: tuple[FloatArray, FloatArray] | None
+        self,
+        theta: float | None,
+        first: tuple[FloatArray, FloatArray] | None,
+        spoken: Disguise,
     ) -> Iterator[AuctionTurn]:
         core, start = self.core, None
         if first is None:
@@ -291,7 +302,7 @@ class _Market:
                 payments=payments,
                 unit_prices=unit_prices,
                 allocation=start,
-                next_payments=damped(payments, bids, shares[0]),
+                next_payments=spoken(damped(payments, bids, shares[0])),
                 next_unit_prices=unit_prices + shares[1] * (asks - unit_prices),
             )
             yield turn

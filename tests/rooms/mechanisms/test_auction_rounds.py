@@ -122,7 +122,7 @@ def test_the_grid_sells_as_one_more_seller(retail: float, room: float) -> None:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_small_markets_of_any_kind_end_near_their_optimum(seed: int) -> None:
     """Minima or none, ample or scarce supply, unlike sellers; without the grid."""
     rng = np.random.default_rng(seed)
