@@ -7,10 +7,20 @@ files. A figure is 1200 pixels wide at the run folder's resolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from peerwatt.reporting.canvas import (
+    BUYERS,
+    CARS,
+    GRID,
+    PRICE,
+    PV,
+    QUIET,
+    UNMET,
+    canvas,
+    legend_below,
+)
 from peerwatt.reporting.day_clearing import dearest_buyer_price, gap_points, mean_buyer_price
 from peerwatt.reporting.day_result import DayResult
 from peerwatt.reporting.day_series import (
@@ -27,39 +37,6 @@ from peerwatt.units import WH_PER_KWH
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart.
-CARS, GRID, PV, UNMET = "#009e73", "#0072b2", "#f0c000", "#d55e00"
-PRICE, BUYERS, QUIET = "#000000", "#cc79a7", "#6b6b6b"
-WIDTH_IN = 8.0
-
-_STYLE = {
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 10,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "hatch.linewidth": 0.8,
-}
-
-
-@contextmanager
-def canvas(height_in: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure in the house's style, whatever the user's own settings say."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    with style.context(["default", _STYLE]):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        yield figure, figure.subplots()
 
 
 def energy_over_day(result: DayResult) -> Figure:
@@ -84,7 +61,7 @@ def energy_over_day(result: DayResult) -> Figure:
         axes.set_title("Energy by source over the day")
         _time_axis(axes, result, series)
         axes.grid(axis="x", visible=False)
-        _legend_below(axes)
+        legend_below(axes)
         return figure
 
 
@@ -165,7 +142,7 @@ def price_over_day(result: DayResult) -> Figure:
         axes.set_ylabel("USD per kWh")
         axes.set_title("Price over the day")
         _time_axis(axes, result, series)
-        _legend_below(axes)
+        legend_below(axes)
         return figure
 
 
@@ -198,7 +175,7 @@ def certified_gap(result: DayResult) -> Figure:
         axes.set_ylabel("share of a round's trade")
         axes.set_title("What another clearing of a round could have gained, at most")
         _time_axis(axes, result, series)
-        _legend_below(axes)
+        legend_below(axes)
         return figure
 
 
@@ -236,7 +213,7 @@ def cost_against_baselines(result: DayResult) -> Figure:
         axes.set_xlabel("USD for the day   (* planned with perfect foresight)")
         axes.set_title("Cost of the day against baselines")
         axes.grid(axis="y", visible=False)
-        _legend_below(axes)
+        legend_below(axes)
         return figure
 
 
@@ -282,7 +259,7 @@ def savings_by_car(result: DayResult) -> Figure:
         axes.set_ylabel("USD saved")
         axes.set_title("Who saved what against plug-and-charge, unmet energy counted")
         axes.grid(axis="x", visible=False)
-        _legend_below(axes)
+        legend_below(axes)
         return figure
 
 
@@ -317,8 +294,3 @@ def _time_axis(axes: Axes, result: DayResult, series: EnergySeries) -> None:
     axes.set_xticks([at for at, _ in ticks], [label for _, label in ticks])
     axes.set_xlim(start_s, end_s)
     axes.set_xlabel(f"local time, {result.summary.date:%A %-d %B %Y}")
-
-
-def _legend_below(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.figure.legend(loc="outside lower center", ncols=4)
