@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,8 @@ from peerwatt.units import ChainId
 
 MANIFEST = "manifest.json"
 FORMAT = "peerwatt-run/1"
+DESCRIBED = "peerwatt-results/1"
+"""Of a manifest without a signature."""
 DOMAIN = "manifest"
 
 Hex32 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -68,12 +70,7 @@ def seal(folder: Path, key: SigningKey, chain_id: str, unsigned: Collection[str]
 
     Raises ManifestError for what is neither a folder nor a regular file.
     """
-    files = {}
-    for name, path in _below(folder):
-        if not _is_regular(path):
-            raise ManifestError(f"{_shown(name)}: is not a regular file")
-        if name not in unsigned:
-            files[name] = _entry(path)
+    files = _entries(folder, unsigned)
     unsealed = {
         "format": FORMAT,
         "chain_id": chain_id,
@@ -85,6 +82,17 @@ def seal(folder: Path, key: SigningKey, chain_id: str, unsigned: Collection[str]
     manifest = msgspec.convert(unsealed | {"signature": signature.hex()}, Manifest)
     (folder / MANIFEST).write_bytes(canonical_json(msgspec.to_builtins(manifest)))
     return manifest
+
+
+def describe(folder: Path, about: Mapping[str, Any], unlisted: Collection[str] = ()) -> None:
+    """Write a manifest that nobody signs: what the folder is, and its files' hashes.
+
+    For results that stand for themselves, as anyone can compute them again. Raises ManifestError
+    as `seal` does.
+    """
+    files = msgspec.to_builtins(_entries(folder, unlisted))
+    whole = {"about": dict(about), "files": files, "unlisted": sorted(unlisted)}
+    (folder / MANIFEST).write_bytes(canonical_json({"format": DESCRIBED} | whole))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -133,6 +141,16 @@ def check_manifest(folder: Path) -> list[str]:
         elif name not in manifest.unsigned:
             problems.append(f"{_shown(name)}: extra: not in the manifest")
     return problems
+
+
+def _entries(folder: Path, left_out: Collection[str]) -> dict[str, FileEntry]:
+    files = {}
+    for name, path in _below(folder):
+        if not _is_regular(path):
+            raise ManifestError(f"{_shown(name)}: is not a regular file")
+        if name not in left_out:
+            files[name] = _entry(path)
+    return files
 
 
 def _compare(name: str, path: Path, expected: FileEntry) -> Iterator[str]:

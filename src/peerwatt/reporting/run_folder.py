@@ -10,17 +10,26 @@ import io
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from peerwatt.records.signing import SigningKey
-from peerwatt.reporting.manifest import MANIFEST, Manifest, ManifestError, canonical_json, seal
+from peerwatt.reporting.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    canonical_json,
+    describe,
+    seal,
+)
 
 if TYPE_CHECKING:
     import polars
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 DPI = 150
 ROWS_PER_GROUP = 1 << 16
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -51,7 +60,7 @@ class RunFolder:
         self._made: list[Path] = []
 
     def __enter__(self) -> Self:
-        self._check_target()
+        self.check_target()
         try:
             self._make_parents()
             self._building = self._make_hidden()
@@ -126,12 +135,25 @@ class RunFolder:
             figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata[kind])
         self.write_bytes(name, buffer.getvalue())
 
+    def written(self, name: str) -> bytes:
+        """What was written under this name."""
+        if self._building is None:
+            raise self._refusal("is not open")
+        return (self._building / name).read_bytes()
+
     def finish(self, key: SigningKey, chain_id: str) -> Manifest:
         """Seal all files and put the folder in its place, in one step; nothing is written after."""
+        return self._put_in_place(lambda built: seal(built, key, chain_id, self._unsigned))
+
+    def finish_described(self, about: Mapping[str, Any]) -> None:
+        """Like `finish`, with a manifest that says what this is and that nobody signs."""
+        self._put_in_place(lambda built: describe(built, about, self._unsigned))
+
+    def _put_in_place(self, seal_it: Callable[[Path], T]) -> T:
         if self._building is None:
             raise self._refusal("is not open")
         try:
-            manifest = seal(self._building, key, chain_id, self._unsigned)
+            manifest = seal_it(self._building)
         except ManifestError as error:
             raise self._refusal(f"cannot be sealed: {error}") from None
         self.keep()
@@ -147,8 +169,9 @@ class RunFolder:
             raise self._refusal(f"cannot be put in place: {error.strerror}") from None
         self._building = None
 
-    def _check_target(self) -> None:
-        """The rename in `finish` can replace an empty folder, but no mount and no one's home."""
+    def check_target(self) -> None:
+        """Raises RunFolderError for a target that cannot become this folder. The rename in
+        `finish` can replace an empty folder, but no mount and no one's home."""
         try:
             if not os.path.lexists(self.path):
                 return
