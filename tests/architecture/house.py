@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     # Markets from a file, and what mechanisms are worth when somebody lies to them.
     "market_lab": ("mechanisms", "reporting"),
-    "studies": ("mechanisms",),
+    "studies": ("mechanisms", "reporting", "simulation.config"),
     # Whoever checks a run from outside executes it again, and compares tables with the ledger's.
     "audit": (
         *("units", "records", "contracts", "hosts", "reporting"),
@@ -46,7 +46,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway", "service", "simulation", "audit", "sdk"),
-        "market_lab",
+        *("market_lab", "studies"),
     ),
 }
 

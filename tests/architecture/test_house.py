@@ -15,7 +15,7 @@ import house
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = house.read(ROOT, "src")
 ALL = PACKAGE + house.read(ROOT, "tests", "tools", "bench", "studies")
-HEAVY = ("numpy", "polars", "matplotlib", "highspy", "pydantic", "yaml")
+HEAVY = ("numpy", "polars", "matplotlib", "highspy", "pydantic", "yaml", "joblib", "distributed")
 
 Rule = Callable[[list[house.Source]], Iterator[str]]
 

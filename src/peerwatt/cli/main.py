@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from peerwatt import __version__
-from peerwatt.cli import engine, network
+from peerwatt.cli import engine, network, study
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C, without a word."""
@@ -33,6 +33,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(soak_app, name="soak")
 app.add_typer(engine.app, name="engine")
 app.add_typer(network.app, name="network")
+app.add_typer(study.app, name="study")
 
 
 Network = Annotated[

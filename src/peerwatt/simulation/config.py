@@ -7,6 +7,7 @@ changes; the rest keeps its default. A key that is not known is refused.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -282,18 +283,27 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path, example: str) -> dict[str, Any]:
     """The keys and values of a file, such as the example; ConfigError names the file."""
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    given = parse_yaml(text, str(path))
     if given is None:
         return {}
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: must hold keys and values, such as {example}")
     return given
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """A text's value; ConfigError begins with `where` it stands."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: not valid YAML: nested too deeply") from None
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:
@@ -325,10 +335,19 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _suggestion(keys: list[str], top: type[BaseModel]) -> str:
+    """None for a key within a mapping whose keys are free."""
     model: Any = top
     for key in keys[:-1]:
         if not key.isdigit():
-            model = model.model_fields[key].annotation
-        model = next((part for part in get_args(model) if part is not type(None)), model)
-    near = get_close_matches(keys[-1], list(model.model_fields), n=1)
+            field = getattr(model, "model_fields", {}).get(key)
+            if field is None:
+                return ""
+            model = field.annotation
+        model = next((part for part in get_args(model) if hasattr(part, "model_fields")), model)
+    return suggestion(keys[-1], list(getattr(model, "model_fields", {})))
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """The known word that is nearest, as the end of a refusal; nothing where none is near."""
+    near = get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
