@@ -112,6 +112,7 @@ def propose_change(bench: Bench, choices: Choices) -> Move:
         tx.RemoveMember(key=_person(choices)),
         tx.UpgradeRules(rules_version=2, height=2**53),
         tx.UpgradeRules(rules_version=1, height=bench.height + 2),
+        tx.SetRewards(epoch_s=SLOT_S, contribution_ucoin=1_000, proposer_ucoin=choices.below(3)),
     )
     return Move(pick(choices, tuple(MEMBERS)), {"change": pick(choices, changes)})
 
@@ -258,6 +259,34 @@ def resolve_dispute(bench: Bench, choices: Choices) -> Move:
     return Move("regulator", {"order_id": order_id, "credit_ucoin": credit})
 
 
+def request_opening(bench: Bench, choices: Choices) -> Move:
+    """In a dispute, mostly about an order of its round, by somebody who may ask."""
+    known = bench.state.items(DISPUTES)
+    if not known:
+        fields = {"order_id": NONE, "whose_order_id": NONE, "statement_hash": NONE}
+        return Move("regulator", fields)
+    order_id, each = pick(choices, known)
+    rows = bench.state.items(SETTLEMENTS, each.round_id)
+    orders = [order_id, *(at for at, _ in rows)]
+    by = pick(choices, ("regulator", NAMES[each.owner], NAMES[each.operator]))
+    fields = {"order_id": order_id, "whose_order_id": pick(choices, orders)}
+    return Move(by, fields | {"statement_hash": NONE})
+
+
+def consent_opening(bench: Bench, choices: Choices) -> Move:
+    known = bench.state.items(DISPUTES)
+    if not known:
+        return Move("authority", {"order_id": NONE, "wallet": public("ann"), "commitment": NONE})
+    order_id, each = pick(choices, known)
+    wallets = [opening.wallet for opening in each.openings] or [each.owner]
+    fields = {"order_id": order_id, "wallet": pick(choices, wallets), "commitment": NONE}
+    return Move("authority", fields)
+
+
+def fund_rewards(bench: Bench, choices: Choices) -> Move:
+    return Move(pick(choices, tuple(MEMBERS)), {"amount_ucoin": pick(choices, COINS)})
+
+
 MAKERS: dict[str, Maker] = {
     "Tick": tick,
     "ProposeChange": propose_change,
@@ -283,6 +312,9 @@ MAKERS: dict[str, Maker] = {
     "ProposeAuction": propose_auction,
     "ReportAbsence": report_absence,
     "ConfirmPresence": confirm_presence,
+    "RequestOpening": request_opening,
+    "ConsentOpening": consent_opening,
+    "FundRewards": fund_rewards,
 }
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)
 

@@ -47,7 +47,7 @@ FAST = settings(
 )
 DEEP = settings(FAST, max_examples=1_500, stateful_step_count=80, derandomize=False)
 DATA = st.data()
-MONEY = ("Mint", "Withdraw", "Transfer", "OpenWallet")
+MONEY = ("Mint", "Withdraw", "Transfer", "OpenWallet", "FundRewards")
 SITE = ("RegisterSite", "RegisterPort", "PublishTariff", "PublishLimits", "CheckIn", "CheckOut")
 ORDERS_OF_A_BOOK = ("PlaceBuyOrder", "PlaceSellOrder")
 
@@ -120,6 +120,11 @@ class Contracts(RuleBasedStateMachine):
     @rule(data=DATA)
     def resolve(self, data: st.DataObject) -> None:
         self.send("ResolveDispute", data)
+
+    @precondition(lambda self: self.bench.state.items(DISPUTES))
+    @rule(data=DATA, name=st.sampled_from(("RequestOpening", "ConsentOpening")))
+    def opening(self, data: st.DataObject, name: str) -> None:
+        self.send(name, data)
 
     @rule(data=DATA)
     def propose_change(self, data: st.DataObject) -> None:

@@ -17,6 +17,7 @@ import cases_envelope
 import cases_orders
 import cases_proposals
 import cases_sites
+import cases_trustees
 from book import Book
 from vector import to_json
 
@@ -28,6 +29,7 @@ FILES: dict[str, ModuleType] = {
     "orders.json": cases_orders,
     "proposals.json": cases_proposals,
     "auctions.json": cases_auctions,
+    "trustees.json": cases_trustees,
     "blocks.json": cases_blocks,
 }
 

@@ -6,20 +6,18 @@ Knows state and records. The engine brings the evidence, alike to every validato
 from __future__ import annotations
 
 from peerwatt.contracts.accounts import account_of, move
+from peerwatt.contracts.members import runs
 from peerwatt.contracts.state import EQUIVOCATIONS, MEMBERS, POT, State, chain_of
-from peerwatt.records.codec import digest
 from peerwatt.records.members import Equivocation
 from peerwatt.records.receipts import BlockContext, Event
 
 
 def punish_equivocation(state: State, context: BlockContext) -> tuple[Event, ...]:
     """Members whose validators are proved to have signed two blocks of one height pay the penalty,
-    as far as their free coins go, and it is kept on record. Evidence names a validator by the
-    first 20 bytes of its key's hash."""
+    as far as their free coins go, and it is kept on record."""
     events = []
     for key, member in state.items(MEMBERS):
-        address = digest(member.validator)[:20]
-        if not member.validator or not any(each[:20] == address for each in context.misbehavior):
+        if not any(runs(member, each) for each in context.misbehavior):
             continue
         penalty = chain_of(state).equivocation_penalty_ucoin
         fine = min(penalty, account_of(state, key).free_ucoin)

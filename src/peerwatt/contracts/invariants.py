@@ -7,13 +7,17 @@ from peerwatt.contracts.state import (
     ACCOUNTS,
     AGENDA,
     AWARDS,
+    CONTRIBUTIONS,
     DISPUTES,
     ORDERS,
     PORT_ORDERS,
     PORTS,
     READINGS,
+    REWARD_TERMS,
+    REWARDS,
     ROUNDS,
     SITES,
+    TERMS_KEY,
     Readable,
     chain_of,
     must,
@@ -24,7 +28,7 @@ from peerwatt.records.market import Round, RoundStatus, Side
 
 def broken_invariants(state: Readable) -> list[str]:
     """A line for each invariant that does not hold; empty when all do."""
-    checks = (_coins, _holds, _energy, _books, _agenda)
+    checks = (_coins, _holds, _energy, _books, _agenda, _rewards)
     return [line for check in checks for line in check(state)]
 
 
@@ -142,3 +146,21 @@ def _agenda(state: Readable) -> list[str]:
         for round_id, each in state.items(ROUNDS)
         if due.get(round_id, 0) != (0 if each.status in FINAL else 1)
     ]
+
+
+def _rewards(state: Readable) -> list[str]:
+    """An epoch that is over has been paid, what counts is above zero, and nobody has the key of the
+    account that pays."""
+    terms = state.get(REWARD_TERMS, TERMS_KEY)
+    contributions = state.items(CONTRIBUTIONS)
+    broken = []
+    if terms is None and contributions:
+        broken.append("contributions are counted that nobody rewards")
+    if terms is not None and terms.end_s <= chain_of(state).market_time_s:
+        broken.append(f"the epoch that ended at {terms.end_s} is not paid")
+    if any(each.sold_wh <= 0 for _, each in contributions):
+        broken.append("a contribution is nothing")
+    account = state.get(ACCOUNTS, REWARDS)
+    if account is not None and (account.nonce or account.held_ucoin or account.wallet):
+        broken.append("the reward account has acted")
+    return broken

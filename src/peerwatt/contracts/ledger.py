@@ -21,8 +21,10 @@ from peerwatt.contracts import (
     disputes,
     equivocation,
     members,
+    openings,
     orders,
     proposals,
+    rewards,
     rounds,
     sites,
 )
@@ -47,6 +49,8 @@ from peerwatt.records.transactions import (
     CheckIn,
     CheckOut,
     ConfirmPresence,
+    ConsentOpening,
+    FundRewards,
     Message,
     Mint,
     OpenDispute,
@@ -63,6 +67,7 @@ from peerwatt.records.transactions import (
     RegisterSite,
     ReportAbsence,
     ReportReadings,
+    RequestOpening,
     ResolveDispute,
     Tick,
     Transaction,
@@ -168,8 +173,8 @@ def check_tx(state: State, context: BlockContext, transaction: bytes) -> Receipt
 
 
 def apply_block(state: State, context: BlockContext, transactions: Sequence[bytes]) -> BlockResult:
-    """Execute a block: what its validators did wrong, its transactions in order, then what has
-    become due."""
+    """Execute a block: what its validators did wrong, its transactions in order, the rewards that
+    have been earned, then what has become due."""
     chain = chain_of(state)
     if context.height >= chain.next_rules_height:
         chain = replace(chain, rules_version=chain.next_rules_version)
@@ -180,8 +185,9 @@ def apply_block(state: State, context: BlockContext, transactions: Sequence[byte
     receipts = [
         _receipt(data, _run(state, context, data, admission=False)) for data in transactions
     ]
+    paid = rewards.pay_rewards(state, context, any(each.ok for each in receipts))
     events = rounds.advance(state, context.market_time_s)
-    return BlockResult(receipts=tuple(receipts), events=(*found, *events))
+    return BlockResult(receipts=tuple(receipts), events=(*found, *paid, *events))
 
 
 def _receipt(data: bytes, refusal: Refusal | None) -> Receipt:
@@ -323,6 +329,12 @@ def _dispatch(
             return absences.report_absence(state, context, message)
         case ConfirmPresence():
             return absences.confirm_presence(state, context, message)
+        case RequestOpening():
+            return openings.request_opening(state, context, message)
+        case ConsentOpening():
+            return openings.consent_opening(state, context, message)
+        case FundRewards():
+            return rewards.fund_rewards(state, context, message)
         case Tick():
             return _tick(state, context, message)
         case _:

@@ -12,15 +12,20 @@ from msgspec.structs import replace
 
 from peerwatt.contracts.state import (
     ACCOUNTS,
+    CONTRIBUTIONS,
     MEMBERS,
     POT,
     PROPOSALS,
+    REWARD_TERMS,
+    TERMS_KEY,
     Proposal,
     Refusal,
+    RewardTerms,
     State,
     chain_of,
     put_chain,
 )
+from peerwatt.records.codec import digest
 from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import (
@@ -28,6 +33,7 @@ from peerwatt.records.transactions import (
     Change,
     ProposeChange,
     RemoveMember,
+    SetRewards,
     UpgradeRules,
     Vote,
 )
@@ -37,6 +43,12 @@ def has_role(state: State, key: bytes, role: Role) -> bool:
     """Whether the key is a member's that holds the role."""
     member = state.get(MEMBERS, key)
     return member is not None and bool(member.roles & role)
+
+
+def runs(member: Member, validator: bytes) -> bool:
+    """Whether a member runs this validator, which an engine names by the first 20 bytes of its
+    key's hash."""
+    return bool(member.validator) and digest(member.validator)[:20] == validator[:20]
 
 
 def propose_change(
@@ -91,6 +103,8 @@ def _check_change(state: State, context: BlockContext, change: Change) -> Refusa
                 return Refusal(Reason.OUT_OF_RANGE, "change")
             if change.height <= context.height:
                 return Refusal(Reason.TOO_LATE, "change")
+        case SetRewards():
+            pass
         case _:
             assert_never(change)
     return None
@@ -137,5 +151,15 @@ def _carry_out(state: State, change: Change) -> None:
                     next_rules_height=change.height,
                 ),
             )
+        case SetRewards():
+            terms = RewardTerms(
+                end_s=chain_of(state).market_time_s + change.epoch_s,
+                epoch_s=change.epoch_s,
+                contribution_ucoin=change.contribution_ucoin,
+                proposer_ucoin=change.proposer_ucoin,
+            )
+            state.put(REWARD_TERMS, TERMS_KEY, terms)
+            for contribution, _ in state.items(CONTRIBUTIONS):
+                state.delete(CONTRIBUTIONS, contribution)
         case _:
             assert_never(change)

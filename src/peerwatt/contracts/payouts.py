@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from peerwatt.contracts.accounts import account_of, credit, spend, spend_held
+from peerwatt.contracts.rewards import count_contribution
 from peerwatt.contracts.settlement import Pool, settle
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
@@ -26,6 +27,7 @@ from peerwatt.records.market import (
     Prices,
     Round,
     SettlementTotals,
+    Side,
 )
 from peerwatt.records.members import Site
 from peerwatt.records.readings import MeterReading
@@ -66,6 +68,8 @@ def settle_round(state: State, round_id: bytes, market_round: Round) -> Round:
         state.delete(READINGS, port, round_id)
     for each in pool.settled:
         state.put(SETTLEMENTS, each.order_id, each, round_id)
+        if each.side == Side.SELL:
+            count_contribution(state, market_round.site, each.owner, each.metered_wh)
     rows = [(each.order_id, encode(each)) for each in pool.settled]
     return replace(
         market_round,

@@ -34,12 +34,15 @@ from peerwatt.units import (
     PricePcoinPerKwh,
     PriceUcoinPerKwh,
     TimeS,
+    TotalWh,
     Ucoin,
 )
 
 R = TypeVar("R")
 
 POT = bytes(32)
+REWARDS = bytes(31) + b"\1"
+"""The account that rewards are paid out of; like the pot's, no key signs for it."""
 
 
 class Chain(Record):
@@ -128,6 +131,21 @@ class AuctionEnd(Record):
     traded_ucoin: Ucoin
 
 
+class RewardTerms(Record):
+    """What the reward account pays, and when the epoch that runs now ends."""
+
+    end_s: Count
+    epoch_s: Count
+    contribution_ucoin: Ucoin
+    proposer_ucoin: Ucoin
+
+
+class Contribution(Record):
+    """What a wallet has sold at a site, by its meter, in the epoch that runs now."""
+
+    sold_wh: TotalWh
+
+
 class Due(Record):
     """A round whose next step is due; the time is in the key."""
 
@@ -171,6 +189,11 @@ SETTLEMENTS: Table[SettledAward] = Table("settlements", SettledAward, False, "ro
 METER_PROGRESS: Table[MeterProgress] = Table(
     "meter_progress", MeterProgress, False, "meter's public key"
 )
+TERMS_KEY = b"terms"
+REWARD_TERMS: Table[RewardTerms] = Table("reward_terms", RewardTerms, False, "`terms`")
+CONTRIBUTIONS: Table[Contribution] = Table(
+    "contributions", Contribution, False, "site / wallet (32 bytes)"
+)
 AGENDA: Table[Due] = Table("agenda", Due, False, "due time (8 bytes), round")
 
 TABLES: tuple[Table[Any], ...] = (
@@ -196,6 +219,8 @@ TABLES: tuple[Table[Any], ...] = (
     AUCTIONS,
     SETTLEMENTS,
     METER_PROGRESS,
+    REWARD_TERMS,
+    CONTRIBUTIONS,
     AGENDA,
 )
 

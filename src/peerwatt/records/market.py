@@ -325,8 +325,20 @@ class Round(Record):
     feeders: tuple[FeederRoom, ...] = ()
 
 
+class Opening(Record):
+    """That somebody has asked in a dispute whose wallet this is; and, once a registration authority
+    has consented, who did and its commitment to the certificate that the asker was shown."""
+
+    wallet: Key
+    requester: Key
+    statement_hash: Hash
+    authority: Annotated[bytes, Meta(max_length=32)] = b""
+    commitment: Hash = NO_HASH
+
+
 class Dispute(Record):
-    """A driver's objection to a settlement; `frozen_ucoin` waits in the site operator's account."""
+    """A driver's objection to a settlement; `frozen_ucoin` waits in the site operator's account.
+    `openings` are of wallets whose owners were asked for, in the order of asking."""
 
     round_id: bytes
     owner: Key
@@ -335,6 +347,7 @@ class Dispute(Record):
     statement_hash: Hash
     resolved: bool = False
     credit_ucoin: Ucoin = 0
+    openings: tuple[Opening, ...] = ()
 
 
 def prices_hash(prices: Sequence[int], feeder_prices: Sequence[int] = ()) -> bytes:

@@ -114,6 +114,7 @@ class Reason(IntEnum):
     UNKNOWN_PROPOSAL = 209
     UNKNOWN_DISPUTE = 210
     UNKNOWN_FEEDER = 211
+    UNKNOWN_OPENING = 214
 
     ALREADY_EXISTS = 301
     ALREADY_VOTED = 302
@@ -132,6 +133,7 @@ class Reason(IntEnum):
     UNFUNDED = 410
     FEEDERS_LIMITED = 411
     NOT_REPORTED = 412
+    ONE_PARTY = 417
 
     BAD_READING_SIGNATURE = 501
     REGISTER_BACKWARDS = 502
@@ -184,6 +186,7 @@ WORDS = {
     Reason.UNKNOWN_PROPOSAL: "It names a proposal that is not there.",
     Reason.UNKNOWN_DISPUTE: "It names a dispute that is not there.",
     Reason.UNKNOWN_FEEDER: "It names a feeder that the site does not have.",
+    Reason.UNKNOWN_OPENING: "It consents to an opening of this wallet that nobody has asked for.",
     Reason.ALREADY_EXISTS: "There is one already.",
     Reason.ALREADY_VOTED: "Its sender has voted already.",
     Reason.ALREADY_REPORTED: "This meter has reported for this round already.",
@@ -200,6 +203,7 @@ WORDS = {
     Reason.UNFUNDED: "Its sender does not have the coins that it could cost.",
     Reason.FEEDERS_LIMITED: "Feeders are limited in its slot, which this mechanism does not know.",
     Reason.NOT_REPORTED: "Nobody has said that this order's agent is silent.",
+    Reason.ONE_PARTY: "It takes two parties, and its sender is the other one already.",
     Reason.BAD_READING_SIGNATURE: "The reading was not signed by its meter.",
     Reason.REGISTER_BACKWARDS: "A meter's register would have run backwards.",
     Reason.REPEATED_SEQUENCE: "The meter has used this sequence number, or a later one, before.",

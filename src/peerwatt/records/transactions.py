@@ -77,7 +77,17 @@ class UpgradeRules(Record, tag=3):
     height: Count
 
 
-Change = AddMember | RemoveMember | UpgradeRules
+class SetRewards(Record, tag=4):
+    """A change of what the reward account pays, from now on: at the end of each epoch to the wallet
+    that sold most at a hub, by its meter, and to the member that proposed a block. Zeros: nothing.
+    Epochs are counted from now."""
+
+    epoch_s: Annotated[int, Meta(ge=60, le=366 * 86_400)]
+    contribution_ucoin: Ucoin
+    proposer_ucoin: Ucoin
+
+
+Change = AddMember | RemoveMember | UpgradeRules | SetRewards
 
 
 class ProposeChange(Header, tag=2):
@@ -295,6 +305,30 @@ class ConfirmPresence(Header, tag=24):
     order_id: Hash
 
 
+class RequestOpening(Header, tag=26):
+    """In an open dispute (named by its order), a regulator or one of the dispute's parties asks
+    whose wallet placed an order that was settled in the disputed round."""
+
+    order_id: Hash
+    whose_order_id: Hash
+    statement_hash: Hash
+
+
+class ConsentOpening(Header, tag=27):
+    """A registration authority consents to a recorded request, and commits to the certificate that
+    it discloses to the asker; nobody else learns from the commitment whose it is."""
+
+    order_id: Hash
+    wallet: Key
+    commitment: Hash
+
+
+class FundRewards(Header, tag=28):
+    """A member gives coins of its own to the reward account."""
+
+    amount_ucoin: Ucoin
+
+
 Message = (
     Tick
     | ProposeChange
@@ -320,6 +354,9 @@ Message = (
     | ProposeAuction
     | ReportAbsence
     | ConfirmPresence
+    | RequestOpening
+    | ConsentOpening
+    | FundRewards
 )
 
 

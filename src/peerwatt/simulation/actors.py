@@ -42,6 +42,7 @@ from peerwatt.simulation.parties import (
     Parties,
 )
 from peerwatt.simulation.publishers import Publishers
+from peerwatt.simulation.trustees import Trustees
 
 PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_003, 500_004)
 COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
@@ -63,6 +64,7 @@ class Actors:
         self._chance = chance
         self._operators = Operators(parties, chance)
         self._publishers = Publishers(parties, chance)
+        self._trustees = Trustees(parties, chance)
 
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
@@ -77,6 +79,7 @@ class Actors:
             (self._membership, 5),
             (self._publishers.act, 14),
             (self._operators.act, 20),
+            (self._trustees.act, 9),
         )
         doings, weights = zip(*weighted, strict=True)
         [do] = self._chance.choices(doings, weights)

@@ -19,14 +19,14 @@ from peerwatt.records.codec import decode, digest
 from peerwatt.records.market import Award, BuyOrder, Order, Round, SettledAward
 from peerwatt.records.members import Site
 from peerwatt.records.readings import SignedReading
-from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.records.receipts import Event, Reason, Receipt
 from peerwatt.records.signing import SigningKey
 from peerwatt.simulation.differential import Differential
 from peerwatt.simulation.failures import CheckFailed, require
 from peerwatt.simulation.proofs import ProofChecks
 from peerwatt.simulation.reference import ENDED
 from peerwatt.simulation.reference_proposals import FINED
-from peerwatt.simulation.reference_rows import POT
+from peerwatt.simulation.reference_rows import POT, REWARDS
 from peerwatt.simulation.tally import of_message, of_round
 
 PROVED = 0.15
@@ -83,6 +83,8 @@ class Checkers:
             self.happened[event.kind] += 1
             if event.kind == "settled":
                 self._settle(host, event.key)
+            if event.kind.endswith("rewarded"):
+                self._reward(host, event)
         self._money(host)
         broken = broken_invariants(host.state)
         require(not broken, "invariants", "; ".join(broken))
@@ -152,6 +154,9 @@ class Checkers:
             case tx.Transfer():
                 self._pay(message.signer, -message.amount_ucoin)
                 self._pay(message.to, message.amount_ucoin)
+            case tx.FundRewards():
+                self._pay(message.signer, -message.amount_ucoin)
+                self._pay(REWARDS, message.amount_ucoin)
             case tx.ResolveDispute():
                 dispute = host.get("disputes", message.order_id)
                 self._pay(dispute.operator, -message.credit_ucoin)
@@ -175,6 +180,15 @@ class Checkers:
             prices = host.get("rounds", message.round_id).prices
             self._pay(message.signer, -prices.failed_clearing_penalty_ucoin)
             self._pay(POT, prices.failed_clearing_penalty_ucoin)
+
+    def _reward(self, host: Replica, event: Event) -> None:
+        """What is paid comes out of what was given; a member's key stands alone."""
+        terms = host.get("reward_terms", b"terms")
+        alone = event.kind == "proposer_rewarded"
+        amount_ucoin = terms.proposer_ucoin if alone else terms.contribution_ucoin
+        self._pay(REWARDS, -amount_ucoin)
+        self._pay(event.key if alone else event.key[-32:], amount_ucoin)
+        require(self.coins[REWARDS] >= 0, "coins", "rewards are paid that nobody gave")
 
     def _pay(self, key: bytes, amount_ucoin: int) -> None:
         self.coins[key] = self.coins.get(key, 0) + amount_ucoin

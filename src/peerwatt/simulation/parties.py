@@ -11,7 +11,7 @@ from typing import Any
 
 from peerwatt.hosts.host import View
 from peerwatt.records import transactions as tx
-from peerwatt.records.codec import digest, encode
+from peerwatt.records.codec import decode, digest, encode
 from peerwatt.records.market import PriceRule, TariffStep
 from peerwatt.records.members import Account, Genesis, Member, Role
 from peerwatt.records.signing import SigningKey
@@ -26,7 +26,7 @@ PORTS = ("p1", "p2", "p3", "p4")
 DRIVERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gus")
 ROLES = {
     "operator-north": Role.AGGREGATOR,
-    "operator-south": Role.AGGREGATOR,
+    "operator-south": Role.AGGREGATOR | Role.REGISTRATION_AUTHORITY,
     "grid": Role.GRID_OPERATOR,
     "regulator": Role.REGULATOR,
     "authority": Role.REGISTRATION_AUTHORITY,
@@ -140,7 +140,7 @@ class Parties:
     # --- the beginning
 
     def founding(self) -> Iterator[bytes]:
-        """Both sites with their ports, the tariff, most of the wallets, and coins."""
+        """Both sites with their ports, the tariff, most of the wallets, coins and rewards."""
         yield self.tariff("day")
         yield self.tariff("night")
         for site, operator in SITES.items():
@@ -151,6 +151,20 @@ class Parties:
             yield self.wallet(name)
         for name in (*ROLES, *DRIVERS[:5]):
             yield self.mint(name, self._chance.choice((2, 50, 300)))
+        yield from self._rewards()
+
+    def _rewards(self) -> Iterator[bytes]:
+        """Rewards that enough members vote for, and somebody pays."""
+        terms = tx.SetRewards(
+            epoch_s=3 * SLOT_S, contribution_ucoin=UCOIN_PER_COIN // 7, proposer_ucoin=11
+        )
+        proposed = self.sign("regulator", tx.ProposeChange, change=terms)
+        yield proposed
+        proposal_id = decode(proposed, tx.Transaction).message_id
+        for name in ROLES:
+            if name != "regulator":
+                yield self.sign(name, tx.Vote, proposal_id=proposal_id)
+        yield self.sign("issuer", tx.FundRewards, amount_ucoin=UCOIN_PER_COIN)
 
     def site(self, site: str, operator: str, cosigner: str = "grid", **changed: Any) -> bytes:
         """A hub, behind a connection that may be small."""

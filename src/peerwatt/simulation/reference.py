@@ -23,7 +23,8 @@ from peerwatt.simulation.reference_orders import window_end_s
 from peerwatt.simulation.reference_pairs import Pairs, cleared_pairs, prove
 from peerwatt.simulation.reference_payouts import settle_round
 from peerwatt.simulation.reference_proposals import fine, fine_ucoin
-from peerwatt.simulation.reference_rows import POT, Rows, entries_root
+from peerwatt.simulation.reference_rewards import pay
+from peerwatt.simulation.reference_rows import POT, Rows, entries_root, move
 from peerwatt.simulation.reference_rules import (
     Letter,
     opened,
@@ -126,9 +127,10 @@ class Reference:
             fine(rows, message, given)
         return against
 
-    def end(self) -> tuple[Event, ...]:
-        """The rest of a block: rounds move on, the one that is due first first."""
-        events: list[Event] = []
+    def end(self, proposer: bytes, accepted: bool) -> tuple[Event, ...]:
+        """The rest of a block: rewards are paid, then rounds move on, the one that is due first
+        first."""
+        events = list(pay(self.rows, proposer, accepted))
         work = self.rows.get("chain", b"chain").max_work
         while work > 0:
             due = min(self.rows.shelf("agenda"), default=b"")
@@ -191,13 +193,13 @@ class Reference:
             data = [(key, p.to_bytes(8, "big")) for (key, _), p in zip(orders, listed, strict=True)]
             market_round = replace(market_round, prices_root=entries_root(data))
         rows.clear("prices", round_id)
-        effects.move(rows, site.supplier, -cleared.clearing.supplier_held_ucoin, held=True)
+        move(rows, site.supplier, -cleared.clearing.supplier_held_ucoin, held=True)
         for _, order in orders:
-            effects.move(rows, order.owner, order.held_ucoin, held=True)
+            move(rows, order.owner, order.held_ucoin, held=True)
         rows.clear("orders", round_id)
         rows.clear("port_orders", round_id)
         for award in cleared.awards:
-            effects.move(rows, award.owner, -award.held_ucoin, held=True)
+            move(rows, award.owner, -award.held_ucoin, held=True)
             rows.put("awards", award.order_id, award, round_id)
             at = OrderAt(order_id=award.order_id)
             rows.put("port_orders", award.port.encode(), at, round_id)

@@ -27,18 +27,12 @@ from peerwatt.records.market import (
     round_key,
 )
 from peerwatt.records.members import Account, Meter, Port, Site
+from peerwatt.simulation.reference_openings import write_opening
 from peerwatt.simulation.reference_orders import held_for, step_of
 from peerwatt.simulation.reference_proposals import propose
-from peerwatt.simulation.reference_rows import Rows
+from peerwatt.simulation.reference_rewards import start_anew
+from peerwatt.simulation.reference_rows import REWARDS, Rows, move
 from peerwatt.simulation.reference_rules import Letter
-
-
-def move(rows: Rows, key: bytes, amount_ucoin: int, *, held: bool = False) -> None:
-    """Give an account free coins (or, negative, take them); `held`: from what it holds back."""
-    account: Account = rows.get("accounts", key)
-    free = account.free_ucoin + amount_ucoin
-    kept = account.held_ucoin - (amount_ucoin if held else 0)
-    rows.put("accounts", key, replace(account, free_ucoin=free, held_ucoin=kept))
 
 
 def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
@@ -79,6 +73,12 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             _resolve(rows, message)
         case tx.ProposeClearing():
             propose(rows, message)
+        case tx.RequestOpening() | tx.ConsentOpening():
+            write_opening(rows, message)
+        case tx.FundRewards():
+            rows.put("accounts", REWARDS, rows.get("accounts", REWARDS) or Account())
+            move(rows, message.signer, -message.amount_ucoin)
+            move(rows, REWARDS, message.amount_ucoin)
         case tx.Tick():
             pass
         case _:
@@ -99,6 +99,8 @@ def _count_votes(rows: Rows, proposal_id: bytes, proposal: Proposal) -> None:
             rows.put("accounts", change.member.key, Account())
     elif isinstance(change, tx.RemoveMember):
         rows.drop("members", change.key)
+    elif isinstance(change, tx.SetRewards):
+        start_anew(rows, change)
     else:
         chain = rows.get("chain", b"chain")
         later = {

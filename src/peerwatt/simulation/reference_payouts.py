@@ -13,8 +13,8 @@ from peerwatt.records.codec import encode
 from peerwatt.records.market import Award, Flag, Prices, Round, RoundStatus, SettlementTotals
 from peerwatt.records.members import Site
 from peerwatt.records.readings import MeterReading
-from peerwatt.simulation.reference_effects import move
-from peerwatt.simulation.reference_rows import POT, Rows, down, entries_root, up
+from peerwatt.simulation.reference_rewards import contribute
+from peerwatt.simulation.reference_rows import POT, Rows, down, entries_root, move, up
 from peerwatt.simulation.reference_settlement import Settled, settle
 
 TOLERANCE = 20
@@ -37,6 +37,7 @@ def settle_round(rows: Rows, round_id: bytes, market_round: Round) -> Round:
         rows.clear(table, round_id)
     for row in settled.rows:
         rows.put("settlements", row.order_id, row, round_id)
+        contribute(rows, market_round.site, row)
     return replace(
         market_round,
         status=RoundStatus.SETTLED,

@@ -11,20 +11,22 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
+from msgspec.structs import replace
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from peerwatt.contracts.state import TABLES
 from peerwatt.records.codec import encode
-from peerwatt.records.members import Role
+from peerwatt.records.members import Account, Role
 from peerwatt.records.merkle import Absence, Evidence, Proof
 
 HASHED = tuple(table.name for table in TABLES if table.hashed)
-INDEXES = ("meter_progress", "agenda")
+INDEXES = ("meter_progress", "reward_terms", "contributions", "agenda")
 BY_ROUND = ("orders", "port_orders", "prices", "awards", "readings", "settlements")
 _signed: dict[tuple[bytes, ...], bool] = {}
 MOST_REMEMBERED = 20_000
 POT = bytes(32)
+REWARDS = (1).to_bytes(32, "big")
 HORIZON_S = 31 * 86_400
 
 
@@ -73,6 +75,14 @@ class Rows:
             for name in HASHED
         ]
         return entries_root(stores)
+
+
+def move(rows: Rows, key: bytes, amount_ucoin: int, *, held: bool = False) -> None:
+    """Give an account free coins (or, negative, take them); `held`: from what it holds back."""
+    account: Account = rows.get("accounts", key)
+    free = account.free_ucoin + amount_ucoin
+    kept = account.held_ucoin - (amount_ucoin if held else 0)
+    rows.put("accounts", key, replace(account, free_ucoin=free, held_ucoin=kept))
 
 
 def up(energy_wh: int, price: int) -> int:

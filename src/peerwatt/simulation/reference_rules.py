@@ -15,6 +15,7 @@ from peerwatt.records.market import round_key
 from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation import reference_orders as orders
+from peerwatt.simulation.reference_openings import to_consent, to_request
 from peerwatt.simulation.reference_proposals import to_propose
 from peerwatt.simulation.reference_rows import HORIZON_S, POT, Rows, ascend, is_signed, may
 from peerwatt.units import MAX_UCOIN
@@ -122,6 +123,12 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return orders.to_resolve(rows, message)
         case tx.ProposeClearing():
             return to_propose(rows, message, now_s)
+        case tx.RequestOpening():
+            return to_request(rows, message)
+        case tx.ConsentOpening():
+            return to_consent(rows, message)
+        case tx.FundRewards():
+            return _fund(rows, message)
     raise NotImplementedError(f"the reference ledger does not know {type(message).__name__}")
 
 
@@ -176,7 +183,7 @@ def _change(rows: Rows, change: tx.Change, height: int) -> Objections:
         if not others:
             yield Reason.OUT_OF_RANGE
         yield from _validators(members, others)
-    else:
+    elif isinstance(change, tx.UpgradeRules):
         if change.rules_version <= rows.get("chain", b"chain").rules_version:
             yield Reason.OUT_OF_RANGE
         if change.height <= height:
@@ -222,9 +229,15 @@ def _mint(rows: Rows, message: tx.Mint, cosigner: bytes, now_s: int) -> Objectio
         yield Reason.OVER_CAP
 
 
-def _spend(rows: Rows, message: tx.Withdraw | tx.Transfer) -> Objections:
+def _spend(rows: Rows, message: tx.Withdraw | tx.Transfer | tx.FundRewards) -> Objections:
     if rows.get("accounts", message.signer).free_ucoin < message.amount_ucoin:
         yield Reason.UNFUNDED
+
+
+def _fund(rows: Rows, message: tx.FundRewards) -> Objections:
+    if message.signer not in rows.shelf("members"):
+        yield Reason.NOT_PERMITTED
+    yield from _spend(rows, message)
 
 
 def _transfer(rows: Rows, message: tx.Transfer) -> Objections:

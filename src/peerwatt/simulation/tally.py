@@ -19,6 +19,8 @@ DISPUTES = (
     "dispute credited in part",
     "dispute without credit",
 )
+OPENINGS = ("opening asked for", "opening consented to")
+REWARDED = ("rewards funded", "contribution_rewarded", "proposer_rewarded")
 ROUNDS = (
     *("closed", "cleared", "settled", "ended", "void", "cleared by proposal"),
     *("local trade", "import", "export", "sellers dropped", "minimum cut short"),
@@ -26,7 +28,7 @@ ROUNDS = (
     *("unserved", "stranded", "surplus exported", "pot filled"),
     *(flag.name.lower().replace("_", " ") for flag in Flag),
 )
-EVENTS = (*ROUNDS, *DISPUTES)
+EVENTS = (*ROUNDS, *DISPUTES, *OPENINGS, *REWARDED)
 REASONS = tuple(each.name for each in Reason if each not in (Reason.OK, Reason.NO_ORDERS))
 
 
@@ -36,6 +38,12 @@ def of_message(host: Replica, message: tx.Message) -> Iterator[str]:
         yield "dispute opened"
         if host.get("disputes", message.order_id).frozen_ucoin < message.amount_ucoin:
             yield "dispute frozen in part"
+    if isinstance(message, tx.RequestOpening):
+        yield "opening asked for"
+    if isinstance(message, tx.ConsentOpening):
+        yield "opening consented to"
+    if isinstance(message, tx.FundRewards):
+        yield "rewards funded"
     if isinstance(message, tx.ResolveDispute):
         dispute = host.get("disputes", message.order_id)
         if dispute.credit_ucoin == 0:

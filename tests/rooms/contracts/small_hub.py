@@ -20,6 +20,7 @@ from peerwatt.hosts.store import Store
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest, encode
 from peerwatt.records.market import (
+    NO_HASH,
     Mechanism,
     PriceRule,
     Round,
@@ -114,6 +115,8 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "statement_hash": digest(b"statement"),
     },
     tx.ResolveDispute: {"credit_ucoin": 400},
+    tx.RequestOpening: {"statement_hash": NO_HASH}, tx.ConsentOpening: {"commitment": NO_HASH},
+    tx.FundRewards: {"amount_ucoin": UCOIN_PER_COIN},
     tx.ProposeClearing: {"round_id": round_key(SITE, FIRST_SLOT_S), "part": 0, "parts": 1},
     **{kind: {"round_id": round_key(SITE, FIRST_SLOT_S)} for kind in (
         tx.CancelOrder, tx.ReportReadings, tx.ProposeAuction, tx.ReportAbsence, tx.ConfirmPresence

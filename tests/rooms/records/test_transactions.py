@@ -85,11 +85,11 @@ def test_the_cosignature_is_for_no_other_message() -> None:
 def test_the_set_of_messages_is_closed_and_each_has_its_own_tag() -> None:
     kinds = get_args(Message)
     tags = [kind.__struct_config__.tag for kind in kinds]
-    assert tags == list(range(1, len(kinds) + 1))
+    assert tags == sorted(dict.fromkeys(tags))
     assert sorted(kind.__name__ for kind in Header.__subclasses__()) == sorted(
         kind.__name__ for kind in kinds
     )
-    assert [kind.__struct_config__.tag for kind in get_args(Change)] == [1, 2, 3]
+    assert [kind.__struct_config__.tag for kind in get_args(Change)] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", get_args(Message))
