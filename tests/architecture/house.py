@@ -30,9 +30,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "market_operator": ("units", "records", "hosts.host", "mechanisms", "grid"),
     "site_gateway": ("units", "records", "hosts.host", "field.ports"),
     "service": ("units", "records", "hosts.host"),
+    # The registration authority reads the ledger before it tells a name.
+    "registry": ("units", "records", "hosts.host", "sdk"),
     "simulation": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
-        *("agents", "market_operator", "site_gateway"),
+        *("agents", "market_operator", "site_gateway", "registry"),
     ),
     # Markets from a file, and what mechanisms are worth when somebody lies to them.
     "market_lab": ("mechanisms", "reporting"),
@@ -46,7 +48,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway", "service", "simulation", "audit", "sdk"),
-        *("market_lab", "studies"),
+        *("market_lab", "studies", "registry"),
     ),
 }
 

@@ -164,7 +164,7 @@ class Parties:
         for name in ROLES:
             if name != "regulator":
                 yield self.sign(name, tx.Vote, proposal_id=proposal_id)
-        yield self.sign("issuer", tx.FundRewards, amount_ucoin=UCOIN_PER_COIN)
+        yield self.sign("issuer", tx.FundRewards, amount_ucoin=UCOIN_PER_COIN // 5)
 
     def site(self, site: str, operator: str, cosigner: str = "grid", **changed: Any) -> bytes:
         """A hub, behind a connection that may be small."""

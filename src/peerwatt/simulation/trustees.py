@@ -26,7 +26,7 @@ class Trustees:
     def act(self) -> bytes:
         """A request, a consent, coins for rewards, or other rewards to vote on."""
         disputed = bool(self._all.host.items("disputes"))
-        if disputed and self._chance.random() < 0.7:
+        if disputed and self._chance.random() < 0.75:
             return self._request() if self._chance.random() < 0.6 else self._consent()
         return self._fund() if self._chance.random() < 0.7 else self._terms()
 
@@ -78,9 +78,9 @@ class Trustees:
         return self._all.key(self._chance.choice(DRIVERS)).public
 
     def _fund(self) -> bytes:
-        by = self._chance.choice((*ROLES, "supplier", "issuer", "ann"))
+        by = self._chance.choice((*ROLES, "supplier", "ann"))
         free = self._all.free_ucoin(by)
-        amounts = (0, 1, 5 * UCOIN_PER_COIN, free // 2, free, free + 1)
+        amounts = (0, 1, 30_000, UCOIN_PER_COIN // 4, UCOIN_PER_COIN // 4, free, free + 1)
         return self._all.sign(by, tx.FundRewards, amount_ucoin=self._chance.choice(amounts))
 
     def _terms(self) -> bytes:
