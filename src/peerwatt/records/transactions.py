@@ -11,14 +11,26 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from peerwatt.records.auction import LastBids, Rents, RoundId, Stalled
+from peerwatt.records.auction import RoundId as RoundId
+from peerwatt.records.auction_messages import ConfirmPresence as ConfirmPresence
+from peerwatt.records.auction_messages import ProposeAuction as ProposeAuction
+from peerwatt.records.auction_messages import ReportAbsence as ReportAbsence
 from peerwatt.records.codec import Record, decode, digest, encode
 from peerwatt.records.market import Mechanism, PriceRule, SlotLimit, TariffStep
-from peerwatt.records.members import Member
+from peerwatt.records.member_messages import AddMember as AddMember
+from peerwatt.records.member_messages import Change as Change
+from peerwatt.records.member_messages import ConsentOpening as ConsentOpening
+from peerwatt.records.member_messages import FundRewards as FundRewards
+from peerwatt.records.member_messages import ProposeChange as ProposeChange
+from peerwatt.records.member_messages import RemoveMember as RemoveMember
+from peerwatt.records.member_messages import RequestOpening as RequestOpening
+from peerwatt.records.member_messages import SetRewards as SetRewards
+from peerwatt.records.member_messages import UpgradeRules as UpgradeRules
+from peerwatt.records.member_messages import Vote as Vote
+from peerwatt.records.message_header import Header as Header
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.signing import REMEMBERED_BYTES, SigningKey, verify
 from peerwatt.units import (
-    ChainId,
     Count,
     EnergyWh,
     Hash,
@@ -43,63 +55,10 @@ MAX_TRANSACTION_BYTES = 1 << 20
 PARSED_CACHE = 1 << 13
 
 
-class Header(Record):
-    """What every message starts with."""
-
-    chain_id: ChainId
-    signer: Key
-    nonce: Count
-    valid_until_s: TimeS
-
-
 class Tick(Header, tag=1):
     """The clock key moves market time forward (chains with `tick_key` only)."""
 
     time_s: TimeS
-
-
-class AddMember(Record, tag=1):
-    """A change of the consortium: a member comes in, or its name and roles change."""
-
-    member: Member
-
-
-class RemoveMember(Record, tag=2):
-    """A change of the consortium: a member leaves."""
-
-    key: Key
-
-
-class UpgradeRules(Record, tag=3):
-    """A change of the rules: `rules_version` is in force from `height` on."""
-
-    rules_version: Count
-    height: Count
-
-
-class SetRewards(Record, tag=4):
-    """A change of what the reward account pays, from now on: at the end of each epoch to the wallet
-    that sold most at a hub, by its meter, and to the member that proposed a block. Zeros: nothing.
-    Epochs are counted from now."""
-
-    epoch_s: Annotated[int, Meta(ge=60, le=366 * 86_400)]
-    contribution_ucoin: Ucoin
-    proposer_ucoin: Ucoin
-
-
-Change = AddMember | RemoveMember | UpgradeRules | SetRewards
-
-
-class ProposeChange(Header, tag=2):
-    """A member proposes a change of members or rules, and votes for it."""
-
-    change: Change
-
-
-class Vote(Header, tag=3):
-    """A member votes for a proposed change; over two thirds of the members carry it out."""
-
-    proposal_id: Hash
 
 
 class OpenWallet(Header, tag=4):
@@ -272,61 +231,6 @@ class ProposeClearing(Header, tag=21):
     parts: Count
     prices: tuple[PricePcoinPerKwh, ...]
     feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
-
-
-class ProposeAuction(Header, tag=22):
-    """A member proposes how the iterative auction of a frozen book, named by its root, ended: of
-    its run `run`, to which all but the absent and the stalling were invited, everybody's last two
-    bids, buyers' and then sellers' by order, `iteration` being the latest's; the hash of all bids
-    before; and the rents of the allocation that was made from the first of the two, which the
-    second answer, and which is awarded."""
-
-    round_id: RoundId
-    orders_root: Hash
-    run: Count
-    stalling: tuple[Stalled, ...]
-    iteration: Count
-    before: Hash
-    bids: tuple[LastBids, ...]
-    rents: Rents
-
-
-class ReportAbsence(Header, tag=23):
-    """A site's operator says that the agents of these orders, ascending, are silent."""
-
-    round_id: RoundId
-    order_ids: tuple[Hash, ...]
-
-
-class ConfirmPresence(Header, tag=24):
-    """An order's owner answers that its agent is there."""
-
-    round_id: RoundId
-    order_id: Hash
-
-
-class RequestOpening(Header, tag=26):
-    """In an open dispute (named by its order), a regulator or one of the dispute's parties asks
-    whose wallet placed an order that was settled in the disputed round."""
-
-    order_id: Hash
-    whose_order_id: Hash
-    statement_hash: Hash
-
-
-class ConsentOpening(Header, tag=27):
-    """A registration authority consents to a recorded request, and commits to the certificate that
-    it discloses to the asker; nobody else learns from the commitment whose it is."""
-
-    order_id: Hash
-    wallet: Key
-    commitment: Hash
-
-
-class FundRewards(Header, tag=28):
-    """A member gives coins of its own to the reward account."""
-
-    amount_ucoin: Ucoin
 
 
 Message = (

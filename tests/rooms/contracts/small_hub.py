@@ -57,8 +57,7 @@ RETAIL, FEED_IN, LOST_LOAD, PENALTY = 300_000, 80_000, 500_000, 50_000
 FEES = (10_000, 5_000, 5_000)
 
 USUAL: dict[type[Any], dict[str, Any]] = {
-    tx.Tick: {"time_s": START_S + 60},
-    **{kind: {} for kind in (tx.ProposeChange, tx.Vote, tx.OpenWallet)},
+    tx.ProposeChange: {}, tx.Vote: {}, tx.OpenWallet: {}, tx.Tick: {"time_s": START_S + 60},
     tx.Mint: {"amount_ucoin": UCOIN_PER_COIN, "deposit_reference": digest(b"deposit")},
     tx.Withdraw: {"amount_ucoin": UCOIN_PER_COIN, "payout_reference": digest(b"payout")},
     tx.Transfer: {"amount_ucoin": UCOIN_PER_COIN},
@@ -94,8 +93,7 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "slot_end_s": FIRST_SLOT_S + SLOT_S,
         "settle_by_s": FIRST_SLOT_S + SLOT_S + SETTLE_LAG_S,
     },
-    tx.CheckIn: {"site": SITE},
-    tx.CheckOut: {"site": SITE},
+    tx.CheckIn: {"site": SITE}, tx.CheckOut: {"site": SITE},
     tx.PlaceBuyOrder: {
         "round_id": round_key(SITE, FIRST_SLOT_S),
         "min_wh": 500,
