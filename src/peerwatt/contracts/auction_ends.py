@@ -101,6 +101,8 @@ def prove(
     if refusal is not None:
         return refusal
     payments, asks = auction.sides(auction.previous)
+    if book.import_limit_wh == 0:  # and so nobody can bid on the grid's energy
+        payments = [(*row[:-1], 0) for row in payments]
     energies = energies_of(book, payments, asks, message.rents)
     if isinstance(energies, Flaw):
         return Refusal(energies.reason, _field(energies), fine_ucoin)

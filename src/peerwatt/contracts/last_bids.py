@@ -21,6 +21,7 @@ energy in uWh, as agents are told it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from peerwatt.contracts.auction import Book
@@ -46,10 +47,7 @@ def energies_of(
     for at, (row, rent) in enumerate(zip(payments, rents.buyers, strict=True)):
         if any(paid and price + rent <= 0 for paid, price in zip(row, prices[at], strict=True)):
             return Flaw(Reason.NOT_OPTIMAL, at)
-        found = [energy_uwh(b, p + rent) for b, p in zip(row, prices[at], strict=True)]
-        if book.import_limit_wh == 0:
-            found[-1] = 0
-        energies.append(found)
+        energies.append([energy_uwh(b, p + rent) for b, p in zip(row, prices[at], strict=True)])
     return energies
 
 
@@ -79,12 +77,14 @@ def certify(
     prices = _own_prices(book, asks, rents)
     paid = [_average(row, own) for row, own in zip(energies, prices, strict=True)]
     kept = [_within(book, at, paid[at], row) for at, row in enumerate(energies)]
+    paid = [p if sum(row) else 0 for p, row in zip(paid, kept, strict=True)]
+    awards = _whole(book, kept)
     grid_price = book.prices.retail_ucoin_per_kwh * PCOIN_PER_UCOIN + rents.grid
     lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
     return outcome_of(
         book,
-        _whole(book, kept),
-        paid=[p if sum(row) else 0 for p, row in zip(paid, kept, strict=True)],
+        awards,
+        paid=_covering(book, awards, paid),
         taken=[sum(row) for row in kept],
         fair=_fair_prices(book, asks, rents, kept),
         grid_price=min(grid_price, lost_load),
@@ -104,16 +104,15 @@ def _offers(book: Book) -> list[int]:
     return [limit * UWH_PER_WH for limit in limits]
 
 
-def _least(book: Book, at: int, energies: Sequence[int], payments: Sequence[int]) -> int:
+def _least(book: Book, at: int, payments: Sequence[int]) -> int:
     """A buyer's minimum, uWh; who bids nothing has none."""
-    bids = any(payments) if book.import_limit_wh else any(payments[:-1])
-    return book.buys[at].min_wh * UWH_PER_WH if bids or any(energies) else 0
+    return book.buys[at].min_wh * UWH_PER_WH if any(payments) else 0
 
 
 def _beyond_limits(book: Book, payments: Sequence[Sequence[int]], energies: Table) -> Flaw | None:
     """But for 1 Wh, buyers get neither less nor more than they may, and nobody gives more."""
     for at, row in enumerate(energies):
-        least = _least(book, at, row, payments[at])
+        least = _least(book, at, payments[at])
         most = book.buys[at].max_wh * UWH_PER_WH
         if not least - UWH_PER_WH <= sum(row) <= most + UWH_PER_WH:
             return Flaw(Reason.AGAINST_BID, at)
@@ -129,7 +128,7 @@ def _gap(book: Book, payments: Sequence[Sequence[int]], rents: Rents, energies: 
     gap = 0
     for at, (row, rent) in enumerate(zip(energies, rents.buyers, strict=True)):
         taken, most = sum(row), book.buys[at].max_wh * UWH_PER_WH
-        least = _least(book, at, row, payments[at])
+        least = _least(book, at, payments[at])
         # Every energy was rounded down by less than 1 uWh, so a minimum may be exceeded by more.
         left = most - taken if rent > 0 else taken + len(row) - least
         gap += abs(rent) * max(left, 0) + lost_load * max(least - taken, 0)
@@ -162,6 +161,33 @@ def _within(book: Book, at: int, price: int, energies: list[int]) -> list[int]:
         wanted_wh = order.min_wh
     wanted = wanted_wh * UWH_PER_WH
     return energies if taken <= wanted else [each * wanted // taken for each in energies]
+
+
+def _covering(book: Book, awards: Whole, paid: list[int]) -> list[int]:
+    """What buyers pay, pcoin/kWh: the average, or, where the rounding to whole Wh leaves too little
+    for the grid, the fees and what sellers ask, more by an equal amount, nobody beyond its limit.
+    """
+    prices = book.prices
+    due = prices.retail_ucoin_per_kwh * awards.net_wh
+    for order, energy_wh in zip(book.sells, awards.sold_wh, strict=True):
+        due += (order.ask_ucoin_per_kwh + prices.local_fee_ucoin_per_kwh) * energy_wh
+    limits = [
+        prices.lost_load_ucoin_per_kwh if e <= order.min_wh else order.price_high_ucoin_per_kwh
+        for order, e in zip(book.buys, awards.bought_wh, strict=True)
+    ]
+
+    def raised(more: int) -> list[int]:
+        return [
+            max(p, min(p + more * PCOIN_PER_UCOIN, limit * PCOIN_PER_UCOIN))
+            for p, limit in zip(paid, limits, strict=True)
+        ]
+
+    def covers(more: int) -> bool:
+        listed = zip(raised(more), awards.bought_wh, strict=True)
+        return sum(ceil_div(p, PCOIN_PER_UCOIN) * e for p, e in listed) >= due
+
+    enough = range(prices.lost_load_ucoin_per_kwh + 1)
+    return raised(bisect_left(enough, True, key=covers))
 
 
 def _fair_prices(book: Book, asks: Sequence[Sequence[int]], rents: Rents, kept: Table) -> list[int]:

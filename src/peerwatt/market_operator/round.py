@@ -30,9 +30,9 @@ TOLERANCE = 1e-6
 
 
 def awaits_proposal(market_round: Round) -> bool:
-    """Whether a round is frozen and some member has to propose its clearing."""
+    """Whether a round is frozen and some member has to propose the prices that clear it."""
     waiting = market_round.status in (RoundStatus.CLOSED, RoundStatus.PROPOSED)
-    return waiting and market_round.mechanism.proposed
+    return waiting and market_round.mechanism.priced
 
 
 def solve_round(view: View, round_id: bytes) -> tuple[int, ...] | None:

@@ -53,7 +53,8 @@ LIES = (
     *("repeated", "forged", "other slot", "longer slot", "less bought", "less sold"),
     *("bought backwards", "sold backwards"),
 )
-MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM) * 2, *(Mechanism.WELFARE_PAIRS,) * 2)
+PROPOSED = (Mechanism.WELFARE_PAIRS, Mechanism.ITERATIVE_AUCTION)
+MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM, *PROPOSED) * 2, Mechanism.WELFARE)
 
 
 class Actors:
@@ -111,8 +112,8 @@ class Actors:
     def _opening(self) -> bytes:
         site, operator = self._site_of_chance()
         mechanism = self._chance.choice(MECHANISMS)
-        pairs = mechanism == Mechanism.WELFARE_PAIRS
-        slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3)) + pairs
+        late = mechanism in PROPOSED
+        slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3)) + late
         start_s = slot * SLOT_S
         if self._chance.random() < 0.2:
             limit = SlotLimit(
@@ -122,7 +123,7 @@ class Actors:
             )
             return self._all.sign("grid", tx.PublishLimits, site=site, limits=(limit,))
         end_s = start_s + SLOT_S
-        lead_s = PROPOSE_LEAD_S if pairs else GATE_LEAD_S
+        lead_s = PROPOSE_LEAD_S if late else GATE_LEAD_S
         return self._all.sign(
             operator,
             tx.OpenRound,
@@ -172,6 +173,8 @@ class Actors:
             return self._like(by, round_id, port, self._chance.choice(book))
         # Whoever comes late takes the side that the book lacks, so that cars trade; in every fourth
         # slot there is more to sell than is wanted.
+        limit = market_round.mechanism == Mechanism.ITERATIVE_AUCTION
+        limit = limit and self._chance.random() < 0.95
         plenty = market_round.slot_start_s // SLOT_S % 4 == 0
         if self._chance.random() < (0.8 if plenty or 2 * buyers > len(book) else 0.3):
             return self._all.sign(
@@ -181,7 +184,7 @@ class Actors:
                 port=port,
                 max_wh=most,
                 ask_ucoin_per_kwh=self._chance.choice(ASKS),
-                slope_ucoin_per_kwh2=self._chance.choice((0, 10_000, 70_001)),
+                slope_ucoin_per_kwh2=0 if limit else self._chance.choice((0, 10_000, 70_001)),
             )
         low, high = sorted((self._chance.choice(PRICES), self._chance.choice(PRICES)))
         return self._all.sign(
@@ -191,7 +194,7 @@ class Actors:
             port=port,
             min_wh=self._chance.choice((0, 0, 0, most // 3, most // 3, most, most + 1)),
             max_wh=most,
-            price_low_ucoin_per_kwh=low,
+            price_low_ucoin_per_kwh=high if limit else low,
             price_high_ucoin_per_kwh=high,
         )
 

@@ -26,7 +26,7 @@ from peerwatt.simulation.failures import CheckFailed, require
 from peerwatt.simulation.proofs import ProofChecks
 from peerwatt.simulation.reference import ENDED
 from peerwatt.simulation.reference_proposals import FINED
-from peerwatt.simulation.reference_rows import POT, REWARDS
+from peerwatt.simulation.reference_rows import POT, REWARDS, up
 from peerwatt.simulation.tally import of_message, of_round
 
 PROVED = 0.15
@@ -85,6 +85,8 @@ class Checkers:
                 self._settle(host, event.key)
             if event.kind.endswith("rewarded"):
                 self._reward(host, event)
+            if event.kind == "absent":
+                self._charge(host, event.key)
         self._money(host)
         broken = broken_invariants(host.state)
         require(not broken, "invariants", "; ".join(broken))
@@ -175,8 +177,9 @@ class Checkers:
     def _fine(self, host: Replica, data: bytes) -> None:
         """A proposal that proves nothing costs its sender the tariff's penalty."""
         message = tx.parse(data)[1]
-        require(isinstance(message, tx.ProposeClearing), "fines", "of another message")
-        if isinstance(message, tx.ProposeClearing):
+        proposes = isinstance(message, tx.ProposeClearing | tx.ProposeAuction)
+        require(proposes, "fines", "of another message")
+        if isinstance(message, tx.ProposeClearing | tx.ProposeAuction):
             prices = host.get("rounds", message.round_id).prices
             self._pay(message.signer, -prices.failed_clearing_penalty_ucoin)
             self._pay(POT, prices.failed_clearing_penalty_ucoin)
@@ -189,6 +192,15 @@ class Checkers:
         self._pay(REWARDS, -amount_ucoin)
         self._pay(event.key if alone else event.key[-32:], amount_ucoin)
         require(self.coins[REWARDS] >= 0, "coins", "rewards are paid that nobody gave")
+
+    def _charge(self, host: Replica, order_id: bytes) -> None:
+        """Whose agent was silent in an auction pays for its order, into the pot."""
+        round_id = self._orders[order_id]
+        order = dict(_tree(host, "orders", round_id, Order))[order_id]
+        prices = host.get("rounds", round_id).prices
+        due = up(order.max_wh, prices.shortfall_penalty_ucoin_per_kwh)
+        self._pay(order.owner, -min(due, order.held_ucoin))
+        self._pay(POT, min(due, order.held_ucoin))
 
     def _pay(self, key: bytes, amount_ucoin: int) -> None:
         self.coins[key] = self.coins.get(key, 0) + amount_ucoin

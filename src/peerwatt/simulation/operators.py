@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 from peerwatt.records import transactions as tx
-from peerwatt.records.market import RoundStatus, prices_hash
+from peerwatt.records.market import Mechanism, RoundStatus, prices_hash
+from peerwatt.simulation.auctioneers import Auctioneers
 from peerwatt.simulation.parties import LOST_LOAD, ROLES, Parties
 
 WAITING = (RoundStatus.CLOSED, RoundStatus.PROPOSED)
@@ -23,6 +24,7 @@ class Operators:
     def __init__(self, parties: Parties, chance: Random) -> None:
         self._all = parties
         self._chance = chance
+        self._auctioneers = Auctioneers(parties, chance)
         self._solved: dict[bytes, tuple[int, ...]] = {}
 
     def act(self) -> bytes | None:
@@ -31,6 +33,9 @@ class Operators:
         if not rounds:
             return None
         round_id = self._chance.choice(rounds)
+        auctioned = self._all.host.get("rounds", round_id).mechanism == Mechanism.ITERATIVE_AUCTION
+        if auctioned and self._chance.random() < 0.95:
+            return self._auctioneers.act(round_id)
         by = self._chance.choice(("operator-north", "operator-south", "grid", "regulator"))
         if self._chance.random() < 0.1:
             by = self._chance.choice((*ROLES, "ann"))

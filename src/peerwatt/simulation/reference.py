@@ -13,16 +13,18 @@ from msgspec.structs import replace
 from peerwatt.contracts.state import Chain, Due, OrderAt
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, encode
-from peerwatt.records.market import Round, RoundStatus
+from peerwatt.records.market import Mechanism, Round, RoundStatus
 from peerwatt.records.members import Account, Genesis
 from peerwatt.records.receipts import Event, Reason
 from peerwatt.simulation import reference_effects as effects
 from peerwatt.simulation.failures import CheckFailed
+from peerwatt.simulation.reference_absences import charge
+from peerwatt.simulation.reference_auctions import cleared_auction
 from peerwatt.simulation.reference_market import Cleared, clear
 from peerwatt.simulation.reference_orders import window_end_s
 from peerwatt.simulation.reference_pairs import Pairs, cleared_pairs, prove
 from peerwatt.simulation.reference_payouts import settle_round
-from peerwatt.simulation.reference_proposals import fine, fine_ucoin
+from peerwatt.simulation.reference_proposals import PRICED, fine, fine_ucoin
 from peerwatt.simulation.reference_rewards import pay
 from peerwatt.simulation.reference_rows import POT, Rows, entries_root, move
 from peerwatt.simulation.reference_rules import (
@@ -140,6 +142,7 @@ class Reference:
             self.rows.drop("agenda", due)
             market_round = self.rows.get("rounds", round_id)
             work -= 1 + market_round.order_count
+            events += charge(self.rows, round_id, market_round)
             moved = self._moved(round_id, market_round)
             self.rows.put("rounds", round_id, moved)
             events.append(Event(kind=moved.status.name.lower(), key=round_id))
@@ -188,11 +191,12 @@ class Reference:
         cleared = self._proved(round_id, market_round, free)
         if cleared is None:
             cleared = clear(market_round, [order for _, order in orders], free)
-        elif market_round.proposed is not None:
+        elif market_round.proposed is not None and market_round.mechanism in PRICED:
             listed = rows.get("prices", market_round.proposed.proposer, round_id).prices
             data = [(key, p.to_bytes(8, "big")) for (key, _), p in zip(orders, listed, strict=True)]
             market_round = replace(market_round, prices_root=entries_root(data))
         rows.clear("prices", round_id)
+        rows.clear("auctions", round_id)
         move(rows, site.supplier, -cleared.clearing.supplier_held_ucoin, held=True)
         for _, order in orders:
             move(rows, order.owner, order.held_ucoin, held=True)
@@ -217,6 +221,9 @@ class Reference:
         if best is None:
             return None
         orders = [order for _, order in sorted(rows.shelf("orders", round_id).items())]
+        if market_round.mechanism == Mechanism.ITERATIVE_AUCTION:
+            end = rows.get("auctions", best.proposer, round_id)
+            return cleared_auction(market_round, orders, end, best.proposer, free_ucoin)
         pairs = prove(market_round, orders, rows.get("prices", best.proposer, round_id).prices)
         if not isinstance(pairs, Pairs):
             raise CheckFailed("proposals", "the best one proves nothing")

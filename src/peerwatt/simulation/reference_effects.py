@@ -27,9 +27,10 @@ from peerwatt.records.market import (
     round_key,
 )
 from peerwatt.records.members import Account, Meter, Port, Site
+from peerwatt.simulation.reference_absences import confirm, report_absence
 from peerwatt.simulation.reference_openings import write_opening
 from peerwatt.simulation.reference_orders import held_for, step_of
-from peerwatt.simulation.reference_proposals import propose
+from peerwatt.simulation.reference_proposals import end_auction, propose
 from peerwatt.simulation.reference_rewards import start_anew
 from peerwatt.simulation.reference_rows import REWARDS, Rows, move
 from peerwatt.simulation.reference_rules import Letter
@@ -79,6 +80,12 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             rows.put("accounts", REWARDS, rows.get("accounts", REWARDS) or Account())
             move(rows, message.signer, -message.amount_ucoin)
             move(rows, REWARDS, message.amount_ucoin)
+        case tx.ProposeAuction():
+            end_auction(rows, message, message_id)
+        case tx.ReportAbsence():
+            report_absence(rows, message)
+        case tx.ConfirmPresence():
+            confirm(rows, message)
         case tx.Tick():
             pass
         case _:

@@ -50,7 +50,8 @@ def to_open(rows: Rows, message: tx.OpenRound, now_s: int) -> Objections:
     if rows.get("rounds", round_key(message.site, start_s)) is not None:
         yield Reason.ALREADY_EXISTS
     limit = rows.get("limits", round_key(message.site, start_s))
-    if limit is not None and limit.feeders and not message.mechanism.proposed:
+    knows = (Mechanism.WELFARE_PAIRS, Mechanism.WELFARE_PROPOSED)
+    if limit is not None and limit.feeders and message.mechanism not in knows:
         yield Reason.FEEDERS_LIMITED
 
 
@@ -107,6 +108,8 @@ def to_order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, now_s: i
     pairs = market_round.mechanism == Mechanism.WELFARE_PAIRS
     if pairs and isinstance(message, tx.PlaceSellOrder) and message.slope_ucoin_per_kwh2 == 0:
         yield Reason.OUT_OF_RANGE
+    if market_round.mechanism == Mechanism.ITERATIVE_AUCTION and not _is_a_limit(message):
+        yield Reason.OUT_OF_RANGE
     if held_for(message, market_round) > rows.get("accounts", message.signer).free_ucoin:
         yield Reason.UNFUNDED
 
@@ -116,6 +119,13 @@ def _sensible(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, lost_load: int) -> 
         return message.max_wh > 0 and message.ask_ucoin_per_kwh <= lost_load
     low, high = message.price_low_ucoin_per_kwh, message.price_high_ucoin_per_kwh
     return 0 < message.max_wh >= message.min_wh and low <= high <= lost_load
+
+
+def _is_a_limit(message: tx.PlaceBuyOrder | tx.PlaceSellOrder) -> bool:
+    """Whether an order says nothing of how its price falls or rises."""
+    if isinstance(message, tx.PlaceSellOrder):
+        return message.slope_ucoin_per_kwh2 == 0
+    return message.price_low_ucoin_per_kwh == message.price_high_ucoin_per_kwh
 
 
 def to_cancel(rows: Rows, message: tx.CancelOrder, now_s: int) -> Objections:

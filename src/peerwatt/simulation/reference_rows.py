@@ -22,7 +22,10 @@ from peerwatt.records.merkle import Absence, Evidence, Proof
 
 HASHED = tuple(table.name for table in TABLES if table.hashed)
 INDEXES = ("meter_progress", "reward_terms", "contributions", "agenda")
-BY_ROUND = ("orders", "port_orders", "prices", "awards", "readings", "settlements")
+BY_ROUND = (
+    *("orders", "port_orders", "prices", "absences", "auctions"),
+    *("awards", "readings", "settlements"),
+)
 _signed: dict[tuple[bytes, ...], bool] = {}
 MOST_REMEMBERED = 20_000
 POT = bytes(32)

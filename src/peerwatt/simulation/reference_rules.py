@@ -15,6 +15,7 @@ from peerwatt.records.market import round_key
 from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation import reference_orders as orders
+from peerwatt.simulation.reference_absences import to_confirm, to_report_absence
 from peerwatt.simulation.reference_openings import to_consent, to_request
 from peerwatt.simulation.reference_proposals import to_propose
 from peerwatt.simulation.reference_rows import HORIZON_S, POT, Rows, ascend, is_signed, may
@@ -121,7 +122,7 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return orders.to_dispute(rows, message, now_s)
         case tx.ResolveDispute():
             return orders.to_resolve(rows, message)
-        case tx.ProposeClearing():
+        case tx.ProposeClearing() | tx.ProposeAuction():
             return to_propose(rows, message, now_s)
         case tx.RequestOpening():
             return to_request(rows, message)
@@ -129,6 +130,10 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return to_consent(rows, message)
         case tx.FundRewards():
             return _fund(rows, message)
+        case tx.ReportAbsence():
+            return to_report_absence(rows, message, now_s)
+        case tx.ConfirmPresence():
+            return to_confirm(rows, message, now_s)
     raise NotImplementedError(f"the reference ledger does not know {type(message).__name__}")
 
 

@@ -23,6 +23,7 @@ OPENINGS = ("opening asked for", "opening consented to")
 REWARDED = ("rewards funded", "contribution_rewarded", "proposer_rewarded")
 ROUNDS = (
     *("closed", "cleared", "settled", "ended", "void", "cleared by proposal"),
+    *("cleared by auction", "absent"),
     *("local trade", "import", "export", "sellers dropped", "minimum cut short"),
     *("buyer took less", "seller gave less", "seller gave nothing"),
     *("unserved", "stranded", "surplus exported", "pot filled"),
@@ -64,6 +65,7 @@ def of_round(market_round: Round, settled: Iterable[SettledAward]) -> Iterator[s
     surplus = totals.export_wh > clearing.export_wh
     found = {
         "cleared by proposal": bool(clearing.proposer),
+        "cleared by auction": bool(clearing.proposer) and not market_round.mechanism.priced,
         "local trade": clearing.sold_wh > clearing.export_wh,
         "import": clearing.import_wh > 0,
         "export": clearing.export_wh > 0,
