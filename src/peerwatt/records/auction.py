@@ -6,8 +6,8 @@ what energy is worth or costs to it: a schema test holds these records to that.
 
 Energy is in micro-Wh (1 Wh = 1,000,000 uWh), finer than any award, and money in pcoin. What the
 ledger will ask of the last bids, auctioneer and agents have to know too, so it stands here: what
-bids and rents come to (`energy_uwh`), when an auction is over (`is_settled`), and how far a bid may
-still move after `STALL_ITERATIONS` (`stalls`).
+bids and rents come to (`energy_uwh`), whether minima bind (`minima_bind`), when an auction is over
+(`is_settled`), and how far a bid may still move after `STALL_ITERATIONS` (`stalls`).
 """
 
 from __future__ import annotations
@@ -175,6 +175,12 @@ def energy_uwh(payment_pcoin: int, price_pcoin_per_kwh: int) -> int:
     asks the buyer, the local fees, the seller's rent and the buyer's; of the grid's energy retail
     and the rents of grid and buyer. Who bids nothing gets nothing."""
     return payment_pcoin * UWH_PER_KWH // price_pcoin_per_kwh if payment_pcoin else 0
+
+
+def minima_bind(minima_wh: Iterable[int], offers_wh: Iterable[int]) -> bool:
+    """Whether an allocation has to meet buyers' minima: where sellers and the connection together
+    offer more than they come to. Where not, bids alone share what there is."""
+    return sum(minima_wh) < sum(offers_wh)
 
 
 def is_settled(previous: Iterable[Sequence[int]], latest: Iterable[Sequence[int]]) -> bool:

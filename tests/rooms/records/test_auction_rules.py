@@ -10,6 +10,7 @@ from peerwatt.records.auction import (
     Bid,
     energy_uwh,
     is_settled,
+    minima_bind,
     said,
     sign_bid,
     stalls,
@@ -21,6 +22,16 @@ def test_energy_is_what_is_paid_over_the_price_rounded_down() -> None:
     assert energy_uwh(600, 200) == 3 * UWH_PER_KWH
     assert energy_uwh(2, 3) == 666_666_666
     assert energy_uwh(0, -5) == 0
+
+
+@pytest.mark.parametrize(
+    ("minima_wh", "offers_wh", "bind"),
+    [([], [0], False), ([0], [1], True), ([3, 4], [6, 2], True), ([3, 5], [6, 2], False)],
+)
+def test_minima_bind_where_there_is_more_than_they_need(
+    minima_wh: list[int], offers_wh: list[int], bind: bool
+) -> None:
+    assert minima_bind(minima_wh, offers_wh) is bind
 
 
 @pytest.mark.parametrize(
