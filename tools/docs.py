@@ -272,8 +272,9 @@ def life_cycle() -> str:
 
 MEANING = {
     RoundStatus.OPEN: "Orders come and go.",
-    RoundStatus.CLOSED: "The book is sealed; what the ledger clears itself is cleared at once.",
-    RoundStatus.PROPOSED: "A member's prices prove a clearing; a better one may still come.",
+    RoundStatus.CLOSED: "The book is sealed; what the ledger clears itself is cleared at once. In "
+    "an auction the silent are reported, and may answer.",
+    RoundStatus.PROPOSED: "Prices or last bids prove a clearing; a better one may still come.",
     RoundStatus.CLEARED: "Awards stand, prices are fixed, holds have shrunk to what can be lost.",
     RoundStatus.DELIVERED: "The slot is over; readings are awaited.",
     RoundStatus.SETTLED: "Money has moved; a driver may still object.",

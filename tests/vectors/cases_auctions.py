@@ -21,7 +21,7 @@ from peerwatt.records.auction import (
     sign_bid,
 )
 from peerwatt.records.codec import digest
-from peerwatt.records.market import Mechanism
+from peerwatt.records.market import Mechanism, SlotLimit
 from peerwatt.records.receipts import Reason
 from peerwatt.units import PCOIN_PER_UCOIN
 
@@ -83,6 +83,23 @@ def limits(book: Book) -> None:
     fields = ended(talk_of(hub), paid=paid, asked=asked, rents=rents)
     book.accepted_bytes(hub, KIND, auction_end(hub, fields), "with rents on all sides")
     book.block(hub, "who would pay too much keeps its minimum", at=CLEAR_BY_S, events=["cleared"])
+
+
+def scarce(book: Book) -> None:
+    """Bob has 600 Wh for two minima of 500, and the connection is cut: bids share them, and what is
+    bid on the grid counts for nothing."""
+    hub = SmallHub().site().drivers("ann", "bob", "cat")
+    cut = SlotLimit(slot_start_s=FIRST_SLOT_S, import_limit_w=0, export_limit_w=0)
+    hub.do(tx.PublishLimits, "grid", limits=(cut,))
+    hub.open(mechanism=Mechanism.ITERATIVE_AUCTION)
+    for name in ("ann", "cat"):
+        hub.buy(name, **LIMIT)
+    hub.sell("bob", max_wh=600, **FLAT)
+    hub.block(at=GATE_S)
+    paid = {"ann": (60_000, 9_000), "cat": (60_000, 0)}
+    fields = ended(talk_of(hub), paid=paid, asked={"bob": (170_000,) * 2}, rents={"bob": 10_000})
+    book.accepted_bytes(hub, KIND, auction_end(hub, fields), "too little for all minima")
+    book.block(hub, "minima share what there is", at=CLEAR_BY_S, events=["cleared"])
 
 
 def who_and_when(book: Book) -> None:
@@ -276,6 +293,7 @@ CASES = (
     orders,
     accepted,
     limits,
+    scarce,
     who_and_when,
     lies,
     false_ends,

@@ -28,7 +28,7 @@ from peerwatt.contracts.auction import Book
 from peerwatt.contracts.certificates import ceil_div
 from peerwatt.contracts.feeders import MWH_PER_WH, Whole, whole_awards
 from peerwatt.contracts.proved import Flaw, ProvedOutcome, outcome_of
-from peerwatt.records.auction import UWH_PER_KWH, UWH_PER_WH, Rents, energy_uwh
+from peerwatt.records.auction import UWH_PER_KWH, UWH_PER_WH, Rents, energy_uwh, minima_bind
 from peerwatt.records.receipts import Reason
 from peerwatt.units import PCOIN_PER_UCOIN
 
@@ -104,15 +104,17 @@ def _offers(book: Book) -> list[int]:
     return [limit * UWH_PER_WH for limit in limits]
 
 
-def _least(book: Book, at: int, payments: Sequence[int]) -> int:
-    """A buyer's minimum, uWh; who bids nothing has none."""
-    return book.buys[at].min_wh * UWH_PER_WH if any(payments) else 0
+def _minima(book: Book, payments: Sequence[Sequence[int]]) -> list[int]:
+    """Buyers' minima, uWh; who bids nothing has none, nor anybody where they do not bind."""
+    offers_wh = [*(order.max_wh for order in book.sells), book.import_limit_wh]
+    bind = minima_bind([order.min_wh for order in book.buys], offers_wh)
+    bids = zip(book.buys, payments, strict=True)
+    return [order.min_wh * UWH_PER_WH if bind and any(row) else 0 for order, row in bids]
 
 
 def _beyond_limits(book: Book, payments: Sequence[Sequence[int]], energies: Table) -> Flaw | None:
     """But for 1 Wh, buyers get neither less nor more than they may, and nobody gives more."""
-    for at, row in enumerate(energies):
-        least = _least(book, at, payments[at])
+    for at, (row, least) in enumerate(zip(energies, _minima(book, payments), strict=True)):
         most = book.buys[at].max_wh * UWH_PER_WH
         if not least - UWH_PER_WH <= sum(row) <= most + UWH_PER_WH:
             return Flaw(Reason.AGAINST_BID, at)
@@ -125,10 +127,10 @@ def _beyond_limits(book: Book, payments: Sequence[Sequence[int]], energies: Tabl
 def _gap(book: Book, payments: Sequence[Sequence[int]], rents: Rents, energies: Table) -> int:
     """By how much another allocation of these bids could be better; price times energy."""
     lost_load = book.prices.lost_load_ucoin_per_kwh * PCOIN_PER_UCOIN
-    gap = 0
+    gap, minima = 0, _minima(book, payments)
     for at, (row, rent) in enumerate(zip(energies, rents.buyers, strict=True)):
         taken, most = sum(row), book.buys[at].max_wh * UWH_PER_WH
-        least = _least(book, at, payments[at])
+        least = minima[at]
         # Every energy was rounded down by less than 1 uWh, so a minimum may be exceeded by more.
         left = most - taken if rent > 0 else taken + len(row) - least
         gap += abs(rent) * max(left, 0) + lost_load * max(least - taken, 0)

@@ -22,7 +22,9 @@ LIFE = (
     Move(RoundStatus.OPEN, "gate_s", RoundStatus.CLOSED),
     Move(RoundStatus.CLOSED, "at once, where the ledger clears itself", RoundStatus.CLEARED),
     Move(RoundStatus.CLOSED, "at once, without orders", RoundStatus.VOID),
-    Move(RoundStatus.CLOSED, "a member's prices prove a clearing", RoundStatus.PROPOSED),
+    Move(
+        RoundStatus.CLOSED, "a member's prices or an auction's bids prove it", RoundStatus.PROPOSED
+    ),
     Move(RoundStatus.CLOSED, "clear_by_s, nothing proved: the grid alone", RoundStatus.CLEARED),
     Move(RoundStatus.PROPOSED, "clear_by_s, the smallest gap", RoundStatus.CLEARED),
     Move(RoundStatus.CLEARED, "slot_end_s", RoundStatus.DELIVERED),

@@ -19,7 +19,7 @@ from peerwatt.mechanisms.iterative_auction import BidAllocation
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare import PairsClearing
 from peerwatt.mechanisms.welfare_book import PairBuyers, PairSellers
-from peerwatt.records.auction import Rents, energy_uwh
+from peerwatt.records.auction import Rents, energy_uwh, minima_bind
 from peerwatt.records.market import BuyOrder, Order, Round, SellOrder
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN, WH_PER_KWH
 
@@ -232,15 +232,18 @@ def auction_step(
     buys, sells = _parted(invited)
     pcoin_per_coin = PCOIN_PER_UCOIN * UCOIN_PER_COIN
     grid = _grid(market_round)
+    minima_wh = [order.min_wh for order in buys]
+    offers_wh = [*(order.max_wh for order in sells), market_round.import_limit_wh]
+    bind = minima_bind(minima_wh, offers_wh)
     asked = np.array(asks, dtype=np.float64).reshape(len(sells), len(buys)).T / pcoin_per_coin
     retail = np.full((len(buys), 1), grid.retail)
     paid = np.array(payments, dtype=np.float64).reshape(len(buys), len(sells) + 1)
     return AuctionStep(
         payments=paid / pcoin_per_coin,
         unit_prices=np.hstack([asked + grid.local_fee, retail]),
-        minimum_kwh=_kwh([order.min_wh for order in buys]),
+        minimum_kwh=_kwh(minima_wh) if bind else np.zeros(len(buys)),
         maximum_kwh=_kwh([order.max_wh for order in buys]),
-        supply_kwh=_kwh([*(order.max_wh for order in sells), market_round.import_limit_wh]),
+        supply_kwh=_kwh(offers_wh),
     )
 
 

@@ -28,7 +28,7 @@ from peerwatt.records.auction import (
 )
 from peerwatt.records.codec import digest, record_id
 from peerwatt.records.market import NO_HASH, BuyOrder, Order, Round, SellOrder
-from peerwatt.simulation.parties import LOST_LOAD, RETAIL, ROLES, SITES, Parties
+from peerwatt.simulation.parties import FINE_UCOIN, LOST_LOAD, RETAIL, ROLES, SITES, Parties
 from peerwatt.units import PCOIN_PER_UCOIN
 
 SHARES = (100, 100, 100, 60, 30, 5, 0)
@@ -59,16 +59,16 @@ class Auctioneers:
         self._all = parties
         self._chance = chance
 
-    def act(self, round_id: bytes) -> bytes:
+    def act(self, round_id: bytes) -> bytes | None:
         """Something to say about an auction that is under way: an end of it, mostly."""
         orders = [order for _, order in self._all.host.items("orders", round_id)]
         each = self._all.host.get("rounds", round_id)
         early = 2 * self._all.now_s < each.gate_s + each.clear_by_s
-        asked = bool(self._all.host.items("absences", round_id))
+        asked = [key for key, a in self._all.host.items("absences", round_id) if not a.answered]
         lot = self._chance.random()
-        if not orders or lot < (0.3 if early and not each.proposed else 0.05):
+        if not orders or lot < (0.12 if early and not each.proposed else 0.04):
             return self._report(round_id, orders)
-        if lot > (0.8 if asked else 0.97):
+        if lot > (0.6 if asked else 0.97):
             return self._confirm(round_id, orders)
         return self._end(round_id, orders)
 
@@ -76,7 +76,7 @@ class Auctioneers:
         """Somebody is said to be silent, rightly or not."""
         site = self._all.host.get("rounds", round_id).site
         by = SITES.get(site, "operator-north")
-        if self._chance.random() < 0.1:
+        if self._chance.random() < 0.15:
             by = self._chance.choice((*ROLES, "ann"))
         ids = [o.order_id for o in orders if self._chance.random() < 0.4]
         if orders and not ids and self._chance.random() < 0.9:
@@ -85,7 +85,8 @@ class Auctioneers:
         how = self._chance.random()
         listed = sorted(ids)[::-1] if how < 0.1 else sorted(ids)
         listed += listed[-1:] * (how > 0.95)
-        return self._all.sign(by, tx.ReportAbsence, round_id=round_id, order_ids=tuple(listed))
+        named = self._named(round_id)
+        return self._all.sign(by, tx.ReportAbsence, round_id=named, order_ids=tuple(listed))
 
     def _confirm(self, round_id: bytes, orders: Sequence[Order]) -> bytes:
         """Somebody answers, asked or not."""
@@ -94,12 +95,20 @@ class Auctioneers:
         order = self._chance.choice(asked if self._chance.random() < 0.85 else list(orders))
         by = self._all.names[order.owner] if self._chance.random() < 0.9 else "ann"
         order_id = order.order_id if self._chance.random() < 0.95 else digest(b"no order")
-        return self._all.sign(by, tx.ConfirmPresence, round_id=round_id, order_id=order_id)
+        named = self._named(round_id)
+        return self._all.sign(by, tx.ConfirmPresence, round_id=named, order_id=order_id)
+
+    def _named(self, round_id: bytes) -> bytes:
+        """The round, seldom by a name that none has."""
+        return round_id if self._chance.random() < 0.95 else round_id[:-1] + b"?"
 
     # --- how an auction ends
 
-    def _end(self, round_id: bytes, orders: Sequence[Order]) -> bytes:
+    def _end(self, round_id: bytes, orders: Sequence[Order]) -> bytes | None:
         host, chance = self._all.host, self._chance
+        able = self._able(round_id)
+        if not able and chance.random() < 0.9:
+            return None
         absences = host.items("absences", round_id)
         silent = [key for key, each in absences if not each.answered]
         if chance.random() < 0.05:
@@ -109,12 +118,23 @@ class Auctioneers:
         left_out = [each.order_id for each in stalling]
         step = self._step(round_id, [order for order in present if order.order_id not in left_out])
         lie = chance.random()
-        fields = self._fields(round_id, self._false(round_id, step) if lie < 0.3 else step)
+        fields = self._fields(round_id, self._false(round_id, step) if lie < 0.4 else step)
         fields["stalling"] = stalling
-        if lie > 0.75:
+        if lie > 0.6:
             fields |= chance.choice(self._wrong(fields, step))
-        by = chance.choice(MEMBERS) if chance.random() < 0.95 else chance.choice((*ROLES, "ann"))
+        by = chance.choice(able or MEMBERS)
+        if chance.random() < 0.05:
+            by = chance.choice((*ROLES, "ann"))
         return self._all.sign(by, tx.ProposeAuction, **fields)
+
+    def _able(self, round_id: bytes) -> list[str]:
+        """Members that have ended no auction of this round, and can pay for being wrong."""
+        ended = dict(self._all.host.items("auctions", round_id))
+        return [
+            name
+            for name in MEMBERS
+            if self._all.key(name).public not in ended and self._all.free_ucoin(name) >= FINE_UCOIN
+        ]
 
     def _step(self, round_id: bytes, present: Sequence[Order]) -> _Step:
         """A step of an auction in which everybody bids by chance, solved if that can be."""

@@ -34,7 +34,7 @@ class Operators:
             return None
         round_id = self._chance.choice(rounds)
         auctioned = self._all.host.get("rounds", round_id).mechanism == Mechanism.ITERATIVE_AUCTION
-        if auctioned and self._chance.random() < 0.95:
+        if self._chance.random() < (0.95 if auctioned else 0.06):
             return self._auctioneers.act(round_id)
         by = self._chance.choice(("operator-north", "operator-south", "grid", "regulator"))
         if self._chance.random() < 0.1:

@@ -78,8 +78,12 @@ def _given(ended: Ended, energies: Pairs, source: bytes) -> Fraction:
 
 
 def _least(ended: Ended, order: BuyOrder) -> int:
-    """A minimum, which is nobody's that bids nothing."""
-    return order.min_wh if any(ended.paid[order.order_id, s] for s in ended.sources) else 0
+    """A minimum, which is nobody's that bids nothing; none counts where there is too little, or
+    just enough, for all of them."""
+    needed_wh = sum(each.min_wh for each in ended.buys)
+    enough = needed_wh < sum(ended.offer_wh(source) for source in ended.sources)
+    bids = any(ended.paid[order.order_id, source] for source in ended.sources)
+    return order.min_wh if bids and enough else 0
 
 
 def _against_limits(ended: Ended, energies: Pairs) -> list[Reason]:

@@ -270,7 +270,7 @@ def _pcoin(amounts: Sequence[float]) -> list[int]:
 
 
 def random_talk(seed: int) -> tuple[Talk, list[Car]]:
-    """A small book whose minima can be met, and what its cars think."""
+    """A small book, in which there may be too little for all minima, and what its cars think."""
     chance = random.Random(seed)
     buyers, sellers = chance.randint(1, 4), chance.randint(0, 4)
     cars: list[Car] = []
@@ -287,7 +287,8 @@ def random_talk(seed: int) -> tuple[Talk, list[Car]]:
         cars.append(Car(order, chance.choice([0.0, 0.003, 0.03]), ask / UCOIN_PER_COIN))
     needed = sum(c.order.min_wh for c in cars if isinstance(c.order, BuyOrder))
     market_round = a_round(
-        import_limit_wh=needed + chance.choice([1, 500, 40_000]), orders=len(cars)
+        import_limit_wh=chance.choice([needed // 2, needed + 1, needed + 500, needed + 40_000]),
+        orders=len(cars),
     )
     cars.sort(key=lambda car: (isinstance(car.order, SellOrder), car.order.order_id))
     names = {key(c.order.port).public: c.order.port for c in cars}
