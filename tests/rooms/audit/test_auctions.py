@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from auctioning import GATE_S, auction_end, auctioned, ended, talk_of
 from msgspec.structs import replace
-from small_hub import CLEAR_LEAD_S, FIRST_SLOT_S, PORTS, SmallHub, end_s, round_id
+from small_hub import CLEAR_LEAD_S, FIRST_SLOT_S, PORTS, SITE, SmallHub, end_s, round_id
 
 from peerwatt.audit.rederive import rederive
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode
 from peerwatt.records.market import Award, Side
+from peerwatt.simulation.tables import GRID_ALONE, chain_tables
 
 CLEAR_BY_S = FIRST_SLOT_S - CLEAR_LEAD_S
 
@@ -75,6 +76,9 @@ def test_an_auction_comes_out_again(silent: tuple[str, ...]) -> None:
     awards = [decode(data, Award) for _, data in hub.host.sealed("awards", round_id())]
     assert len(awards) == found.awards == (3 if not silent else 2)
     assert not {award.port for award in awards} & {PORTS[name] for name in silent}
+    [row] = chain_tables(hub.host, {}, SITE)["rounds"].to_dicts()
+    assert row["mechanism"] == "iterative-auction"
+    assert row["cleared_by"] == (GRID_ALONE if "bob" in silent else "operator")
 
 
 def test_another_auction_than_the_one_in_the_block_is_found() -> None:
