@@ -204,6 +204,26 @@ def clear(
     run_clear(orders, mechanism, out, (feed_in, retail), fees, profit_to, seed)
 
 
+@app.command()
+def audit(
+    mechanism: Annotated[str, typer.Argument(help="As for `clear` (not pairs), or all.")],
+    orders: Annotated[
+        Path | None, typer.Option(help="One market from a file, as true; else drawn ones.")
+    ] = None,
+    retail: Annotated[float | None, typer.Option(help="With --orders: the grid's price.")] = None,
+    feed_in: Annotated[float | None, typer.Option(help="What the grid pays.")] = None,
+    markets: Annotated[int, typer.Option(min=1, help="How many random markets.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each has its own.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for figures and plots.")] = None,
+) -> None:
+    """Look for lies that pay, for losers and for deficits; exit 1 where a claim does not hold."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from peerwatt.cli.audit import run_audit
+
+    if not run_audit(mechanism, orders, (feed_in, retail), markets, seed, out):
+        raise typer.Exit(1)
+
+
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="YAML file of assumptions.")]) -> None:
     """Say whether a configuration can be used; the first wrong key is named."""

@@ -27,6 +27,7 @@ from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.welfare_book import BookError, NotFiniteError, RangeError, ShapeError
 
 IndexArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 
 class OutsideBandError(BookError):
@@ -55,6 +56,8 @@ class Orders:
     """(orders,) less than that is no use; at most the first step's energy."""
     distance_km: FloatArray | float = 0.0
     """(orders,) way to the hub, at least zero."""
+    starts: BoolArray = field(init=False)
+    """(steps,) whether a step is its order's first."""
     first: IndexArray = field(init=False)
     """(orders,) each order's first step."""
 
@@ -62,12 +65,15 @@ class Orders:
         for name in ("price", "kwh"):
             _keep(self, name, np.array(getattr(self, name), dtype=np.float64), len(self.price))
         count = len(self.price)
-        of = np.arange(count) if self.order is None else np.array(self.order, dtype=np.intp)
-        _keep(self, "order", of, count)
-        jumps = np.diff(of, prepend=-1)
-        _require((jumps == 1) | ((jumps == 0) & (of >= 0)), WrongStepsError, _APART)
-        first = np.flatnonzero(jumps)
-        _keep(self, "first", first, len(first))
+        of, starts = np.arange(count), np.ones(count, dtype=np.bool_)
+        if self.order is not None:
+            of = np.array(self.order, dtype=np.intp)
+            jumps = np.diff(of, prepend=-1)
+            _require((jumps == 1) | ((jumps == 0) & (of >= 0)), WrongStepsError, _APART)
+            starts = jumps > 0
+        first = np.flatnonzero(starts)
+        for name, array in (("order", of), ("starts", starts), ("first", first)):
+            _keep(self, name, array, len(first) if name == "first" else count)
         for name in ("minimum_kwh", "distance_km"):
             values = np.array(getattr(self, name), dtype=np.float64)
             _keep(
@@ -141,11 +147,11 @@ class Book:
 
     def __post_init__(self) -> None:
         for name, side, worse in (("bids", self.bids, 1.0), ("asks", self.asks, -1.0)):
-            same = np.diff(_steps_of(side), prepend=-1) == 0
-            better = np.diff(worse * side.price, prepend=0.0) > 0
-            falls = "rise" if worse > 0 else "fall"
-            message = f"{name}: an order's prices {falls} from step to step"
-            _require(~(same & better), WrongStepsError, message)
+            if side.has_steps:
+                better = np.diff(worse * side.price, prepend=0.0) > 0
+                falls = "rise" if worse > 0 else "fall"
+                message = f"{name}: an order's prices {falls} from step to step"
+                _require(side.starts | ~better, WrongStepsError, message)
             if self.band is not None:
                 low, high = self.band.feed_in, self.band.retail
                 inside = (side.price >= low) & (side.price <= high)
@@ -250,6 +256,6 @@ def _keep(record: Orders, name: str, array: NDArray[np.generic], count: int) -> 
     object.__setattr__(record, name, array)
 
 
-def _require(holds: NDArray[np.bool_], error: type[BookError], message: str) -> None:
+def _require(holds: BoolArray, error: type[BookError], message: str) -> None:
     if not holds.all():
         raise error(f"{message} (row {int(np.flatnonzero(~holds)[0])})")

@@ -31,10 +31,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from peerwatt.mechanisms.allocation import FloatArray
-from peerwatt.mechanisms.auction_book import Band, Book, IndexArray, Orders, OutsideBandError
+from peerwatt.mechanisms.auction_book import (
+    Band,
+    Book,
+    BoolArray,
+    IndexArray,
+    Orders,
+    OutsideBandError,
+)
 from peerwatt.mechanisms.auction_result import Auction, pair_off
 from peerwatt.mechanisms.double_auction import clear_double_auction
 from peerwatt.mechanisms.v2v_quantities import (
@@ -43,8 +49,6 @@ from peerwatt.mechanisms.v2v_quantities import (
     Quantities,
     welfare_quantities,
 )
-
-BoolArray = NDArray[np.bool_]
 
 FIRST_ROUNDS = ("mcafee", "mcafee-paper", "huang", "uniform")
 """Auctions with one price a side, from which a loser's new price can be told."""
