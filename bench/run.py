@@ -15,6 +15,7 @@ BENCHMARKS = {
     "thousand_cars": 180,
     "welfare_solver": 180,
     "certificate_check": 180,
+    "iterative_auction": 180,
     "network": 420,
 }
 """Each with how many seconds it may take."""

@@ -74,3 +74,19 @@ def test_a_profile_names_the_innermost_kind_of_work(bench: Import) -> None:
     found = bench("network").where_time_goes([stack])
     assert found["by kind of work"] == {"signatures": 1.0}
     assert found["by request"] == {"check_tx": 1.0}
+
+
+def test_problem_a_agrees_with_its_peers(bench: Import) -> None:
+    iterative_auction = bench("iterative_auction")
+    bids = iterative_auction.third_bids((6, 8))
+    found = bids.solve()
+    value = iterative_auction.value(bids, found)
+    assert iterative_auction.by_dual(bids)[0] == pytest.approx(value, rel=1e-9)
+    assert iterative_auction.by_clarabel(bids)[0] == pytest.approx(value, rel=1e-6)
+
+
+def test_an_auction_is_run_on_many_draws(bench: Import) -> None:
+    figures = bench("iterative_auction").runs(range(3))
+    assert (figures["draws"], figures["converge"]) == (3, 3)
+    assert 0 < figures["greatest_gap_of_welfare"] < 1e-4
+    assert figures["mean_turns"] <= figures["most_turns"]
