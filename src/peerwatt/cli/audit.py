@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from peerwatt.cli.clear import band_of
+from peerwatt import __version__
+from peerwatt.cli.clear import band_of, digest_of
 from peerwatt.cli.screen import console, plain, progress
 from peerwatt.market_lab.audit import Report, audit
 from peerwatt.market_lab.audit_file import drawn_markets, market_of_file
@@ -38,7 +39,7 @@ def run_audit(
         with RunFolder(out) as folder:
             reports = [_report(each, orders, grid, markets, seed) for each in subjects]
             _write(folder, reports)
-            folder.keep()
+            folder.finish_described(_about(mechanism, orders, grid, markets, seed))
     _show(reports)
     if out is not None:
         console.print(f"Figures and plots: {out}", markup=False)
@@ -58,6 +59,24 @@ def _report(
             return audit(subject, [(seed, market)], most_a_side=MOST_OWNERS)
         drawn = drawn_markets(subject, markets, seed)
         return audit(subject, drawn, step=lambda done: step(done, len(drawn)))
+
+
+def _about(
+    mechanism: str,
+    orders: Path | None,
+    grid: tuple[float | None, float | None],
+    markets: int,
+    seed: int,
+) -> dict[str, object]:
+    """What makes the same folder again."""
+    drawn = {"markets": markets} if orders is None else {"grid": grid, **digest_of(orders)}
+    return {
+        "command": "audit",
+        "peerwatt": __version__,
+        "mechanism": mechanism,
+        "seed": seed,
+        **drawn,
+    }
 
 
 def _write(folder: RunFolder, reports: list[Report]) -> None:

@@ -62,6 +62,26 @@ def _cleared(orders: Path, mechanism: str, terms: Terms) -> Cleared:
     return clear_file(file, mechanism, terms)
 
 
+def _about(orders: Path, mechanism: str, terms: Terms) -> dict[str, object]:
+    """What makes the same folder again."""
+    band = None if terms.band is None else [terms.band.feed_in, terms.band.retail]
+    return {
+        "command": "clear",
+        "peerwatt": __version__,
+        "mechanism": mechanism,
+        **digest_of(orders),
+        "grid": band,
+        "network": asdict(terms.network),
+        "profit_to": str(terms.profit_to),
+        "seed": terms.seed,
+    }
+
+
+def digest_of(orders: Path) -> dict[str, str]:
+    """For a manifest: which bytes were read."""
+    return {"orders_sha256": hashlib.sha256(orders.read_bytes()).hexdigest()}
+
+
 def _as_json(cleared: Cleared) -> dict[str, object]:
     return {
         "summary": cleared.summary,

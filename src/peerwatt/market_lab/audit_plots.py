@@ -12,8 +12,8 @@ import numpy as np
 
 from peerwatt.market_lab.audit import Report
 from peerwatt.market_lab.lies import BOTH, PRICE, QUANTITY
-from peerwatt.reporting.plots import BUYERS, CARS, GRID, QUIET, UNMET, canvas
-from peerwatt.reporting.plots import PRICE as LINE
+from peerwatt.reporting.canvas import BUYERS, CARS, GRID, QUIET, UNMET, canvas
+from peerwatt.reporting.canvas import PRICE as LINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -43,10 +43,10 @@ class RunFolderError(ValueError):
 class RunFolder:
     """A folder that appears at `path` complete and signed, or not at all.
 
-    Used as a context manager, in which `finish` or, unsigned, `keep` is the last call. Until then
-    files grow in a hidden folder beside the target, which an exception removes with all that is
-    in it. Names are relative, with `/` between folders. What is `signed=False` is kept out of the
-    manifest's hashes: timings, which differ between equal runs.
+    Used as a context manager, in which `finish` or, unsigned, `finish_described` is the last
+    call. Until then files grow in a hidden folder beside the target, which an exception removes
+    with all that is in it. Names are relative, with `/` between folders. What is `signed=False`
+    is kept out of the manifest's hashes: timings, which differ between equal runs.
 
     Raises RunFolderError for a target that exists and is no empty folder, a parent that cannot
     be written, a name that is taken or malformed, and values that have no place in a file.
@@ -156,18 +156,12 @@ class RunFolder:
             manifest = seal_it(self._building)
         except ManifestError as error:
             raise self._refusal(f"cannot be sealed: {error}") from None
-        self.keep()
-        return manifest
-
-    def keep(self) -> None:
-        """Put the folder in its place without a manifest: no ledger stands behind its figures."""
-        if self._building is None:
-            raise self._refusal("is not open")
         try:
             self._building.rename(self.path)
         except OSError as error:
             raise self._refusal(f"cannot be put in place: {error.strerror}") from None
         self._building = None
+        return manifest
 
     def check_target(self) -> None:
         """Raises RunFolderError for a target that cannot become this folder. The rename in

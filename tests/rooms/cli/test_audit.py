@@ -23,14 +23,14 @@ def test_claims_are_tried_and_what_was_found_is_kept(peerwatt: Peerwatt, tmp_pat
     assert "huang claims to be truthful in price: held, 16 owners of 4 markets" in said.out
     folder = tmp_path / "audited"
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["audit.json", "gains.png", "lies.png", "timings.json"]
+    assert names == ["audit.json", "gains.png", "lies.png", "manifest.json", "timings.json"]
     row = json.loads((folder / "audit.json").read_text(encoding="utf-8"))[0]
     assert row["price_lies_pay"] == 0
     assert row["quantity_lies_pay"] > 0
     assert row["best_lies"]["quantity"]["market"] in range(3, 7)
     assert (folder / "lies.png").read_bytes().startswith(b"\x89PNG")
     peerwatt("audit", "huang", "--markets", "4", "--seed", "3", "--out", "again")
-    for name in ("audit.json", "lies.png", "gains.png"):
+    for name in ("audit.json", "lies.png", "gains.png", "manifest.json"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
