@@ -182,7 +182,7 @@ def receipt(
 
 @app.command()
 def clear(
-    orders: Annotated[Path, typer.Argument(help="Orders as CSV or Parquet; README has columns.")],
+    orders: Annotated[Path, typer.Argument(help="Orders: CSV or Parquet, as in docs/orders.md.")],
     mechanism: Annotated[
         str, typer.Option(help="uniform, pay-as-bid, mcafee, huang, sbba, muda, vcg, v2v, …")
     ],

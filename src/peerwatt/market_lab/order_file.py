@@ -1,8 +1,8 @@
 """Orders from a CSV or Parquet file: every row is used or refused, none is dropped.
 
 Knows the columns, which mechanism uses which, and polars. Knows nothing of how orders clear. A
-refusal names the file, the row (in a CSV file its line) and the column. README, "Orders from a
-file", says what the columns mean.
+refusal names the file, the row (in a CSV file its line) and the column. docs/orders.md says what
+the columns mean.
 """
 
 from __future__ import annotations
