@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+from peerwatt import __version__
 from peerwatt.cli.screen import console, plain
 from peerwatt.market_lab.clearing import Cleared, Terms, clear_file
 from peerwatt.market_lab.order_file import read_orders
@@ -37,7 +40,7 @@ def run_clear(
         folder.write_json("summary.json", cleared.summary)
         folder.write_text("awards.csv", cleared.awards.write_csv())
         folder.write_text("trades.csv", cleared.trades.write_csv())
-        folder.keep()
+        folder.finish_described(_about(orders, mechanism, terms))
     _show(cleared)
     console.print(f"Awards, trades and prices: {out}", markup=False)
 

@@ -25,7 +25,7 @@ def test_a_folder_of_awards_trades_and_prices(peerwatt: Peerwatt, tmp_path: Path
     assert "2 orders: awarded in full" in said.out
     folder = tmp_path / "cleared"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("awards.csv", "summary.json", "trades.csv")
+        *("awards.csv", "manifest.json", "summary.json", "trades.csv")
     ]
     with (folder / "awards.csv").open(encoding="utf-8") as file:
         awards = {row["id"]: row for row in csv.DictReader(file)}
