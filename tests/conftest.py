@@ -12,7 +12,7 @@ import pytest
 
 from peerwatt.reporting.run_folder import RunFolder
 from peerwatt.simulation.attacks import AttackedWorld
-from peerwatt.simulation.config import DayConfig, load
+from peerwatt.simulation.config import DayConfig, Rewards, load
 from peerwatt.simulation.day import hub_day
 from peerwatt.simulation.region_config import RegionConfig
 from peerwatt.simulation.region_run import RegionRun
@@ -104,6 +104,23 @@ def pairs_run(small_config: DayConfig, small_sessions: tuple[Session, ...]) -> D
 def pairs_folder(pairs_run: DayRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That day's run folder."""
     return _written(pairs_run, tmp_path_factory.mktemp("pairs") / "day")
+
+
+@pytest.fixture(scope="session")
+def fresh_run(small_config: DayConfig, small_sessions: tuple[Session, ...]) -> DayRun:
+    """The small day with a fresh wallet for every order, and rewards."""
+    rewards = Rewards(fund=20, epoch_h=12, contribution=1, proposer=0.01)
+    changes = {"pseudonyms": "fresh", "rewards": rewards}
+    run = DayRun(small_config.model_copy(update=changes), small_sessions)
+    run.found(World)
+    run.live()
+    return run
+
+
+@pytest.fixture(scope="session")
+def fresh_folder(fresh_run: DayRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That day's run folder."""
+    return _written(fresh_run, tmp_path_factory.mktemp("fresh") / "day")
 
 
 @pytest.fixture(scope="session")

@@ -224,6 +224,17 @@ def audit(
         raise typer.Exit(1)
 
 
+@app.command()
+def privacy(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs.")],
+    out: Annotated[Path | None, typer.Option(help="New folder for the figures and a plot.")] = None,
+) -> None:
+    """What a reader of the ledger can still join: whose orders are one car's, by what evidence."""
+    from peerwatt.cli.privacy import run_privacy
+
+    run_privacy(folders, out)
+
+
 @config_app.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="YAML file of assumptions.")]) -> None:
     """Say whether a configuration can be used; the first wrong key is named."""

@@ -98,6 +98,8 @@ def show_day(summary: dict[str, Any]) -> None:
         f"{ledger['height']} blocks, {ledger['messages']} messages"
     )
     console.print(_clearings_line(summary["clearings"]))
+    if "rewards" in summary:
+        console.print(_rewards_line(summary["rewards"]))
     for label in summary["labels"]:
         console.print(f"[dim]{plain(label)}[/]")
     dropped = {k: v for k, v in sessions["dropped"].items() if k != "another date" and v}
@@ -138,6 +140,15 @@ def show_region(summary: dict[str, Any]) -> None:
         f"{orders['placed']} orders, {orders['awarded']} awarded, {orders['refused']} refused; "
         f"one ledger: {ledger['height']} blocks, {ledger['messages']} messages; "
         f"money sums to {total['money_ucoin']['sum']}"
+    )
+
+
+def _rewards_line(rewards: dict[str, int]) -> str:
+    """What was given for rewards, and what was rewarded."""
+    given, left = (rewards[name] / UCOIN_PER_COIN for name in ("given_ucoin", "left_ucoin"))
+    return (
+        f"Rewards, $: {given:,.2f} given; {rewards['contributions']} epochs' largest sellers and "
+        f"{rewards['blocks']} proposers paid; {left:,.2f} left"
     )
 
 

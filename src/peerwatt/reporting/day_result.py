@@ -114,6 +114,16 @@ class Clearings(Part):
         return self.by_ledger + self.by_members
 
 
+class Rewards(Part):
+    """The reward account over the day, in ucoin, and how often it paid for what."""
+
+    given_ucoin: int
+    paid_ucoin: int
+    left_ucoin: int
+    contributions: int
+    blocks: int
+
+
 class Orders(Part):
     """Orders of the day."""
 
@@ -182,6 +192,8 @@ class DaySummary(Part):
     baselines: Baselines
     captured: float | None
     """Share of the saving from plug-and-charge to the optimum that the market captured."""
+    rewards: Rewards | None = None
+    """Where members have set some."""
 
 
 class DayResult(NamedTuple):

@@ -207,9 +207,24 @@ def money_table(result: DayResult) -> Html:
         "tariff say it is due, and not what was left over; the pot keeps roundings and what "
         f"shortfalls cost more than their replacement.{_scarcity(result)}"
     )
+    notes = [note, *_rewards(result)]
     return Html(
-        paragraphs([note]) + table(["Party", "Over the day", ""], rows, numbers=[1], foot=foot)
+        paragraphs(notes) + table(["Party", "Over the day", ""], rows, numbers=[1], foot=foot)
     )
+
+
+def _rewards(result: DayResult) -> list[str]:
+    """What went through the reward account, which the table, made of rounds, does not show."""
+    rewards = result.summary.rewards
+    if rewards is None:
+        return []
+    given, left = dollars(usd(rewards.given_ucoin)), dollars(usd(rewards.left_ucoin))
+    return [
+        f"Rewards are apart from this: of {given} that members gave, "
+        f"{count(rewards.contributions, 'reward')} went to wallets whose meters saw most energy "
+        f"sold in an epoch and {count(rewards.blocks, 'reward')} to proposers of blocks; {left} is "
+        "left."
+    ]
 
 
 def _scarcity(result: DayResult) -> str:

@@ -42,7 +42,8 @@ class Visit:
     name: str
     """The session's id, or `ROOF`."""
     port: str
-    signer: Signer
+    wallets: list[Signer]
+    """One; or as many as it may place orders, for each a fresh one. The last is kept."""
     agent: Agent
     arrival_s: int
     departure_s: int
@@ -54,6 +55,26 @@ class Visit:
     """Whether it is checked in on the ledger."""
     awarded: dict[int, int] = field(default_factory=dict)
     """Wh by slot, above zero to charge: what the agent was told at the gate."""
+    at: int = 0
+    """Which of its wallets it uses."""
+
+    @property
+    def signer(self) -> Signer:
+        """The wallet that it uses now."""
+        return self.wallets[self.at]
+
+    @property
+    def token(self) -> bytes:
+        """What it shows to the charger, for as long as it stays."""
+        return self.signer.key.public if self.car is None else self.car.wallet
+
+    def renew(self) -> bool:
+        """Take the next wallet, if there is one and this one has been used."""
+        used = self.signer.nonce > 1  # the first message opened it
+        if not used or self.at + 1 == len(self.wallets):
+            return False
+        self.at += 1
+        return True
 
     def orders(self, outlook: HubOutlook) -> tuple[Intent, ...]:
         """What the agent wants; AgentError if it fails or answers anything but intents. Whether
@@ -115,7 +136,7 @@ def visits_of(
             Visit(
                 name=ROOF,
                 port=ROOF,
-                signer=Signer(keys.wallet(ROOF), host),
+                wallets=[Signer(keys.wallet(ROOF), host)],
                 agent=Rooftop(ROOF_SLOPE if config.mechanism == "welfare-pairs" else 0),
                 arrival_s=day.start_s - ORDER_LEAD_S,
                 departure_s=int(day.slot_start_s[-1]) + day.slot_s,
@@ -146,7 +167,17 @@ def _buyers(
         )
         soc = _soc_below_full(config, battery, need_wh, float(buyers.soc_at_arrival[i]))
         visits.append(
-            _visit(session, agent_for(session, agent), need_wh, battery, soc, planned_s, keys, host)
+            _visit(
+                session,
+                agent_for(session, agent),
+                need_wh,
+                battery,
+                soc,
+                planned_s,
+                keys,
+                host,
+                _fresh_wallets(config, day, session),
+            )
         )
     return visits
 
@@ -182,9 +213,29 @@ def _sellers(
         )
         soc = float(sellers.soc_at_arrival[i])
         visits.append(
-            _visit(session, agent_for(session, agent), 0, battery, soc, planned_s, keys, host)
+            _visit(
+                session,
+                agent_for(session, agent),
+                0,
+                battery,
+                soc,
+                planned_s,
+                keys,
+                host,
+                _fresh_wallets(config, day, session),
+            )
         )
     return visits
+
+
+def _fresh_wallets(config: DayConfig, day: HubDay, session: Session) -> int:
+    """One for every slot that a stay touches, and for the one after it, for which a car may still
+    order just before it leaves; none if wallets are not fresh."""
+    if config.pseudonyms == "session":
+        return 0
+    first = (session.arrival_s - day.start_s) // day.slot_s
+    last = (session.departure_s - day.start_s) // day.slot_s
+    return min(last + 1, len(day.slot_start_s)) - first + 1
 
 
 def _visit(
@@ -196,19 +247,22 @@ def _visit(
     planned_departure_s: int,
     keys: Keyring,
     host: Host,
+    slots: int,
 ) -> Visit:
-    signer = Signer(keys.wallet(session.session_id), host)
+    """A session's stay; `slots`: for how many orders it has a fresh wallet, 0 for one wallet."""
+    token = keys.wallet(session.session_id)
+    wallets = [token]
+    if slots > 0:
+        wallets = [keys.wallet(f"{session.session_id}/{at}") for at in range(slots)]
     return Visit(
         name=session.session_id,
         port=session.port,
-        signer=signer,
+        wallets=[Signer(wallet, host) for wallet in wallets],
         agent=agent,
         arrival_s=session.arrival_s,
         departure_s=session.departure_s,
         need_wh=need_wh,
-        car=Car(
-            wallet=signer.key.public, battery=battery, soc=soc, departure_s=planned_departure_s
-        ),
+        car=Car(wallet=token.public, battery=battery, soc=soc, departure_s=planned_departure_s),
     )
 
 

@@ -18,8 +18,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -139,6 +141,22 @@ class Fees(ConfigPart):
     """Tax, USD/kWh."""
 
 
+class Rewards(ConfigPart):
+    fund: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    """What the site's operator gives to the reward account, USD; 0: nothing is rewarded."""
+    epoch_h: Annotated[int, Field(ge=1, le=24 * 366)] = 24
+    """How long an epoch is, hours, from the chain's beginning on, an hour before the day."""
+    contribution: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    """For the wallet that sold most at the hub in an epoch, by its meter, USD."""
+    proposer: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    """For the member that proposed a block, USD."""
+
+
+LATER = ("pseudonyms", "rewards")
+"""Keys that stand in a day's file only where they change something: a chain is called after what is
+assumed, and days from before these keys keep their names."""
+
+
 class DayConfig(ConfigPart):
     """One hub day."""
 
@@ -194,6 +212,18 @@ class DayConfig(ConfigPart):
     """How agents bid."""
     settlement: Settlement = Settlement()
     """Who pays what."""
+    pseudonyms: Literal["session", "fresh"] = "session"
+    """A car's wallets: one for its whole stay, or a fresh one for each order."""
+    rewards: Rewards = Rewards()
+    """For energy sold and for blocks, out of a fund."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = handler(self)
+        for name in LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                said.pop(name, None)
+        return said
 
     @model_validator(mode="after")
     def _prices_in_order(self) -> Self:

@@ -14,24 +14,31 @@ from msgspec.structs import replace
 
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.supplier import Supplier
+from peerwatt.records.codec import decode
 from peerwatt.records.market import FeederLimit, Mechanism, PriceRule
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.transactions import (
     WALLET_DOMAIN,
+    FundRewards,
     Mint,
     OpenRound,
     OpenWallet,
+    ProposeChange,
     PublishLimits,
     PublishTariff,
     RegisterPort,
     RegisterSite,
+    SetRewards,
+    Transaction,
+    Vote,
 )
 from peerwatt.simulation.cast import ROOF, Visit, roof_power_w
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import Keyring
 from peerwatt.simulation.day import HubDay
+from peerwatt.simulation.pseudonyms import tokens_of
 from peerwatt.simulation.timetable import CLEAR_LEAD_S, GATE_LEAD_S, SETTLE_LAG_S
-from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH, cost_ceil_ucoin
+from peerwatt.units import S_PER_H, UCOIN_PER_COIN, WH_PER_KWH, cost_ceil_ucoin
 
 SETUP_LEAD_S = 3_600
 """The chain begins an hour before the day."""
@@ -69,11 +76,63 @@ class Founding:
         for name in ("supplier", "aggregator"):
             self._mint(self._members[name].key.public, self._day_ucoin(), name)
         lost_load = round(self._day.lost_load_usd_per_kwh * UCOIN_PER_COIN)
+        fresh = self._config.pseudonyms == "fresh"
         for visit in visits:
-            self._wallet(visit)
-            need_ucoin = cost_ceil_ucoin(visit.need_wh, lost_load)
-            self._mint(visit.signer.key.public, need_ucoin + self._spare_ucoin(visit), visit.name)
+            if not fresh or visit.car is None:
+                self._wallet(visit)
+                need_ucoin = cost_ceil_ucoin(visit.need_wh, lost_load) + self._spare_ucoin(visit)
+                self._mint(visit.signer.key.public, need_ucoin, visit.name)
+        if fresh:
+            self._fresh_wallets([visit for visit in visits if visit.car is not None])
+        if self._config.rewards.fund:
+            self._rewards()
         self._rounds()
+
+    def _fresh_wallets(self, visits: Sequence[Visit]) -> None:
+        """All cars' wallets, ascending by key, each with as many coins as any: the most that one
+        order can hold. Neither order nor amounts tell whose they are."""
+        authority = self._members["registration-authority"].key
+        now_s = self._day.start_s - SETUP_LEAD_S
+        tokens = tokens_of(visits, authority, self._keys, now_s)
+        wallets = [wallet for visit in visits for wallet in visit.wallets]
+        wallets.sort(key=lambda wallet: wallet.key.public)
+        for wallet in wallets:
+            token = tokens[wallet.key.public]
+            _must(
+                wallet.send(
+                    OpenWallet,
+                    valid_until_s=self._until_s,
+                    authority=authority.public,
+                    token=token,
+                )
+            )
+        amount_ucoin = self._order_ucoin(max(self._day.port_kwh, self._day.discharge_kwh))
+        for wallet in wallets:
+            self._mint(wallet.key.public, amount_ucoin, wallet.key.public.hex())
+
+    def _order_ucoin(self, kwh: float) -> int:
+        """The most that an order for so much can hold."""
+        usd = kwh * (self._config.lost_load + self._config.shortfall_penalty)
+        return math.ceil(usd * UCOIN_PER_COIN)
+
+    def _rewards(self) -> None:
+        """The members vote for what the day's configuration says, and the operator gives coins."""
+        config, operator = self._config.rewards, self._members["aggregator"]
+        terms = SetRewards(
+            epoch_s=config.epoch_h * S_PER_H,
+            contribution_ucoin=round(config.contribution * UCOIN_PER_COIN),
+            proposer_ucoin=round(config.proposer * UCOIN_PER_COIN),
+        )
+        proposal = operator.sign(ProposeChange, valid_until_s=self._until_s, change=terms)
+        _must(operator.submit(proposal))
+        proposal_id = decode(proposal, Transaction).message_id
+        # More than two thirds of six; who comes after them would be too late.
+        for name in ("grid-operator", "issuer", "regulator", "supplier"):
+            member = self._members[name]
+            _must(member.send(Vote, valid_until_s=self._until_s, proposal_id=proposal_id))
+        amount_ucoin = round(config.fund * UCOIN_PER_COIN)
+        self._mint(operator.key.public, amount_ucoin, "rewards")
+        _must(operator.send(FundRewards, valid_until_s=self._until_s, amount_ucoin=amount_ucoin))
 
     def _day_ucoin(self) -> int:
         """What all of the day's energy is worth at the dearest price: no surplus that the supplier
@@ -87,12 +146,11 @@ class Founding:
     def _spare_ucoin(self, visit: Visit) -> int:
         """What a wallet has beyond its need: two rounds at once can hold what a port's failing to
         deliver could cost."""
-        day, config = self._day, self._config
+        day = self._day
         kwh = max(day.port_kwh, day.discharge_kwh)
         if visit.name == ROOF:
             kwh = float(day.pv_kwh.max())
-        usd = 2 * kwh * (config.lost_load + config.shortfall_penalty)
-        return math.ceil(usd * UCOIN_PER_COIN)
+        return self._order_ucoin(2 * kwh)
 
     def _site(self, visits: Sequence[Visit]) -> None:
         limits = self._supplier.slot_limits()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.records.transactions import Tick
-from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.config import ConfigError, DayConfig
 from peerwatt.simulation.consortium import CLOCK, HubKeyring, Keyring
 from peerwatt.simulation.day import HubDay, hub_day, like_days
 from peerwatt.simulation.founding import SETUP_LEAD_S
@@ -55,8 +55,11 @@ def region_day(config: DayConfig, region: RegionConfig, sessions: Sequence[Sessi
     """The day of `config` at the hubs of `region`; `sessions` ordered as `load_sessions` does.
 
     The cars of like days before find their hubs in the same way, so that each hub expects what it
-    would have seen. Raises SessionsError for a date on which no usable car arrives.
+    would have seen. Raises SessionsError for a date on which no usable car arrives, ConfigError for
+    rewards, which the members of several hubs would have to vote for.
     """
+    if config.rewards.fund:
+        raise ConfigError("rewards: cannot be set for a day at several hubs")
     reasons = drop_reasons(sessions)
     days = by_date(sessions)
     arriving = days.get(config.date, [])

@@ -60,7 +60,12 @@ class RegionRun:
         world = self.world
         self._watch.timed("market", lambda: world.run(progress))
         world.host.witness(world.keys.key("grid-operator"))
-        names = {v.signer.key.public: v.name for hub in world.hubs for v in hub.visits}
+        names = {
+            wallet.key.public: visit.name
+            for hub in world.hubs
+            for visit in hub.visits
+            for wallet in visit.wallets
+        }
         self.tables = region_tables(world.host, names)
         self._watch.timed("yardsticks", self._account)
 

@@ -85,7 +85,9 @@ class DayRun:
         self._watch.timed("market", lambda: world.run(progress))
         world.host.witness(world.keys.key("grid-operator"))
         plug, yardsticks = self._watch.timed("yardsticks", lambda: yardsticks_of(self.day))
-        names = {visit.signer.key.public: visit.name for visit in world.visits}
+        names = {
+            wallet.key.public: visit.name for visit in world.visits for wallet in visit.wallets
+        }
         self.tables = chain_tables(world.host, names, self.day.site)
         awards, receipts = self.tables["awards"], self.tables["receipts"]
         refused = refused_rows(world.refused, receipts)

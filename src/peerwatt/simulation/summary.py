@@ -6,12 +6,14 @@ above zero received, below zero paid.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peerwatt import __version__
+from peerwatt.contracts.state import REWARDS, TERMS_KEY
 from peerwatt.hosts.replica import Replica
 from peerwatt.mechanisms.scheduling import (
     Schedule,
@@ -19,7 +21,9 @@ from peerwatt.mechanisms.scheduling import (
     plug_and_charge,
     without_sellers,
 )
+from peerwatt.records.codec import decode
 from peerwatt.records.market import Mechanism, PriceRule, Round
+from peerwatt.records.transactions import FundRewards, Transaction, Transfer, decode_message
 from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.simulation.cast import ROOF, Visit
 from peerwatt.simulation.config import DayConfig
@@ -183,7 +187,41 @@ def facts_of(chain: Replica, tables: dict[str, pl.DataFrame], site: str | None =
             "head": head.header.block_id.hex() if head is not None else "",
         },
         "baselines": {MARKET: _market(tables, energy)},
+        **_rewards(chain),
     }
+
+
+def _rewards(chain: Replica) -> Row:
+    """What went into the reward account, what came out and for what; nothing where members have
+    set no rewards."""
+    if chain.get("reward_terms", TERMS_KEY) is None:
+        return {}
+    given = sum(_given_ucoin(chain, height) for height in range(1, chain.height + 1))
+    paid = Counter(event.kind for _, event in chain.events())
+    fund = chain.get("accounts", REWARDS)
+    left = fund.free_ucoin if fund is not None else 0
+    return {
+        "rewards": {
+            "given_ucoin": given,
+            "paid_ucoin": given - left,
+            "left_ucoin": left,
+            "contributions": paid["contribution_rewarded"],
+            "blocks": paid["proposer_rewarded"],
+        }
+    }
+
+
+def _given_ucoin(chain: Replica, height: int) -> int:
+    """What a block's accepted messages gave to the reward account."""
+    given = 0
+    for data, receipt in zip(chain.block(height).transactions, chain.receipts(height), strict=True):
+        if receipt.ok:
+            message = decode_message(decode(data, Transaction).message)
+            if isinstance(message, FundRewards) or (
+                isinstance(message, Transfer) and message.to == REWARDS
+            ):
+                given += message.amount_ucoin
+    return given
 
 
 def _price_rules(market: Sequence[Round]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from peerwatt.agents.outlook import Floats, HubOutlook, needs_due_kwh
 from peerwatt.agents.ports import BuyIntent, Intent
@@ -66,6 +67,10 @@ class World(Timeline):
         """What a dishonest proposer puts into the next block past admission."""
         self.readings: dict[int, dict[str, SignedReading]] = {}
         self.visits = visits_of(config, day, self.keys, self.host, agent_for)
+        self._tokens = {
+            wallet.key.public: visit.token for visit in self.visits for wallet in visit.wallets
+        }
+        """What a wallet's car shows to the charger, as the operator knows who checked it in."""
         self.hub = hub_of(config, day, self.keys, self.visits)
         self.tick(start_s)
         Founding(config, day, self.keys, self.members).run(self.visits)
@@ -87,6 +92,8 @@ class World(Timeline):
         round_id = self._round_id(slot)
         there = [visit for visit in self.visits if visit.present]
         for visit, intents in zip(there, self._intents(there, outlook), strict=True):
+            if intents and visit.renew():
+                self._change_wallet(visit, now_s)
             for intent in intents:
                 self._place(visit, intent, round_id)
 
@@ -123,8 +130,9 @@ class World(Timeline):
         self.hub.begin_slot(
             import_limit_w=limits.import_limit_w, export_limit_w=limits.export_limit_w
         )
-        announced = {visit.signer.key.public: visit.arrival_s for visit in self.visits}
-        dispatch = Dispatch(self.hub.points, targets_of(self.awards(slot), announced), limits)
+        announced = {visit.token: visit.arrival_s for visit in self.visits}
+        awards = [replace(each, owner=self._tokens[each.owner]) for each in self.awards(slot)]
+        dispatch = Dispatch(self.hub.points, targets_of(awards, announced), limits)
         now_s = start_s
         while now_s < end_s:
             until_s = dispatch.steer(now_s)
@@ -206,7 +214,7 @@ class World(Timeline):
         """A plugged car tells its agent what it can take: less and less as it fills."""
         for visit in self.visits:
             point = self.hub.points[visit.port]
-            if isinstance(visit.agent, ChargingCar) and point.wallet == visit.signer.key.public:
+            if isinstance(visit.agent, ChargingCar) and point.wallet == visit.token:
                 visit.agent.charge_limit_w = point.charge_limit_w
 
     def _check_out(self, now_s: int) -> None:
@@ -230,6 +238,14 @@ class World(Timeline):
                 port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
                 wallet = visit.signer.key.public
                 must(operator.send(CheckIn, valid_until_s=now_s, wallet=wallet, **port))
+
+    def _change_wallet(self, visit: Visit, now_s: int) -> None:
+        """The operator, who sees that the same car stays, checks it out and in again."""
+        operator = self.members["aggregator"]
+        port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
+        wallet = visit.signer.key.public
+        must(operator.send(CheckOut, valid_until_s=now_s, **port))
+        must(operator.send(CheckIn, valid_until_s=now_s, wallet=wallet, **port))
 
     def _intents(self, there: Sequence[Visit], outlook: HubOutlook) -> list[Sequence[Intent]]:
         """Every agent's wishes; buyers that follow our own rule are asked in one go."""

@@ -1,0 +1,28 @@
+"""Who learns what of a driver when a round is cleared in one way or another.
+
+Knows the mechanisms' names. docs/privacy.md has the same, with the reasons.
+"""
+
+from __future__ import annotations
+
+BIDS = (
+    "everybody who reads the ledger sees each order's energy and prices in clear: a buyer's "
+    "minimum, maximum and curve, a seller's ask and slope"
+)
+LESSONS = {
+    "welfare": BIDS,
+    "uniform": BIDS,
+    "welfare-pairs": BIDS,
+    "welfare-proposed": BIDS,
+    "iterative-auction": (
+        "an order says a limit alone, but the last two bids of every pair stand in the block, and "
+        "two bids with their energies give a buyer's willingness and minimum, and a seller's two "
+        "cost factors, exactly"
+    ),
+}
+OTHERS = (
+    "the site's operator sees which car is at which port: wallets hide nothing from it",
+    "the issuer sees which deposit funds which wallet, the bank behind it whose the deposit is",
+    "the registration authority knows whose every wallet is, and tells it in recorded disputes",
+)
+"""What some learn whatever the mechanism."""
