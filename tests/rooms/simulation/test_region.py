@@ -10,7 +10,7 @@ import pytest
 from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.records.receipts import Reason
 from peerwatt.reporting.run_folder import RunFolder
-from peerwatt.simulation.config import DayConfig
+from peerwatt.simulation.config import ConfigError, DayConfig
 from peerwatt.simulation.places import place_of
 from peerwatt.simulation.region import region_chain_id, region_day
 from peerwatt.simulation.region_config import RegionConfig
@@ -144,6 +144,14 @@ def test_a_date_without_cars_is_refused_as_ever(
     late = hubs_config.model_copy(update={"date": hubs_config.date.replace(year=2018)})
     with pytest.raises(SessionsError, match=r"no sessions at caltech on 2018-06-12"):
         region_day(late, hubs_run.region, small_sessions)
+
+
+def test_rewards_are_for_a_day_at_one_hub(
+    hubs_run: RegionRun, caltech_sessions: tuple[Session, ...]
+) -> None:
+    config = DayConfig.model_validate({"site": "caltech", "rewards": {"fund": 1}})
+    with pytest.raises(ConfigError, match="rewards: cannot be set for a day at several hubs"):
+        region_day(config, region_of(hubs_run), caltech_sessions)
 
 
 def test_other_hubs_make_another_chain(hubs_run: RegionRun) -> None:
