@@ -50,8 +50,9 @@ def requests(book: Book) -> None:
     ask("operator", note="by the disputed site's operator", **of["ann"])
     no("regulator", Reason.ALREADY_EXISTS, "whose_order_id", **of["ann"])
     ask("ann", note="by the disputing owner", **of["bob"])
-    ask("regulator", note="by a regulator", **of["cat"])
-    no("regulator", Reason.TOO_MANY, "order_id", **of["dan"])
+    no("regulator", Reason.TOO_MANY, "order_id", **of["cat"])
+    hub.do(tx.OpenDispute, "dan", order_id=orders["dan"])
+    ask("regulator", note="by a regulator", **of["cat"] | {"order_id": orders["dan"]})
     hub.do(tx.ResolveDispute, "regulator", order_id=orders["ann"], credit_ucoin=0)
     no("regulator", Reason.ALREADY_RESOLVED, "order_id", **of["dan"])
 

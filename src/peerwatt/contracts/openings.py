@@ -15,8 +15,8 @@ from peerwatt.records.members import Role
 from peerwatt.records.receipts import BlockContext, Reason
 from peerwatt.records.transactions import ConsentOpening, RequestOpening
 
-MAX_OPENINGS = 3
-"""A dispute is about one settlement; it opens no whole round."""
+MAX_OPENINGS = 2
+"""A dispute is about one settlement: its owner and one other may be asked for, no whole round."""
 
 
 def request_opening(state: State, context: BlockContext, message: RequestOpening) -> Refusal | None:

@@ -15,7 +15,7 @@ from peerwatt.records.members import Role
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation.reference_rows import Rows, may
 
-MOST_OPENINGS = 3
+MOST_OPENINGS = 2
 Objections = Iterator[Reason]
 
 

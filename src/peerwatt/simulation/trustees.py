@@ -28,7 +28,7 @@ class Trustees:
         disputed = bool(self._all.host.items("disputes"))
         if disputed and self._chance.random() < 0.75:
             return self._request() if self._chance.random() < 0.6 else self._consent()
-        return self._fund() if self._chance.random() < 0.7 else self._terms()
+        return self._fund() if self._chance.random() < 0.6 else self._terms()
 
     def _request(self) -> bytes:
         """Mostly about an order of an open dispute's round, from somebody who may ask."""
@@ -38,9 +38,14 @@ class Trustees:
         if self._chance.random() < 0.1:
             order_id = digest(b"no dispute")
         rows = self._all.host.items("settlements", dispute.round_id)
-        orders = [order_id, *(key for key, _ in rows), digest(b"no order")]
+        orders = [
+            order_id,
+            *(key for key, _ in rows),
+            *(key for key, _ in rows),
+            digest(b"no order"),
+        ]
         parties = [self._all.names[key] for key in (dispute.owner, dispute.operator)]
-        by = self._chance.choice(("regulator", "regulator", *parties))
+        by = self._chance.choice(("regulator", *parties, parties[1]))
         return self._all.sign(
             self._chance.choice(ANYONE[:-1]) if self._chance.random() < 0.15 else by,
             tx.RequestOpening,
@@ -62,7 +67,7 @@ class Trustees:
         if asked:
             order_id, opening, _ = self._chance.choice(asked)
             wallet = opening.wallet if self._chance.random() < 0.9 else wallet
-            if self._chance.random() < 0.25:
+            if self._chance.random() < 0.35:
                 by = self._all.names[opening.requester]
         if self._chance.random() < 0.05:
             order_id = digest(b"no dispute")
