@@ -19,6 +19,7 @@ from fuzz_decoders import CHAIN_ID, MANIFEST_FILES, PASSPHRASE
 from fuzz_engine import snapshot_of
 from fuzz_ledger import live
 from fuzz_moves import KINDS, message
+from fuzz_registry import good_certificate, good_request
 from small_hub import SmallHub, key, public, round_id
 
 from peerwatt.hosts.cometbft import messages
@@ -91,6 +92,8 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "abci": (b"", *_requests(transactions[:2])),
         "engine_genesis": _engine_genesis(),
         "snapshot": (snapshot_of()[0],),
+        "certificate": (good_certificate(),),
+        "address_request": (encode(good_request()),),
         "ledger": _lives(),
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fuzz_decoders as decoders
 import fuzz_engine
+import fuzz_registry
 from fuzz_ledger import ledger
 
 from peerwatt.records.chain import LENGTH_BYTES
@@ -39,6 +40,8 @@ TARGETS: dict[str, Target] = {
     "abci": fuzz_engine.abci,
     "engine_genesis": fuzz_engine.engine_genesis,
     "snapshot": fuzz_engine.snapshot,
+    "certificate": fuzz_registry.certificate,
+    "address_request": fuzz_registry.address_request,
     "ledger": ledger,
 }
 

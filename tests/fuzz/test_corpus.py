@@ -32,6 +32,8 @@ GOOD = {
     "abci": "request: RequestFinalizeBlock",
     "engine_genesis": "read",
     "snapshot": "taken",
+    "certificate": "of 8ABC123",
+    "address_request": "3 tokens",
 }
 
 
