@@ -80,7 +80,7 @@ class Actors:
             (self._membership, 5),
             (self._publishers.act, 14),
             (self._operators.act, 20),
-            (self._trustees.act, 9),
+            (self._trustees.act, 12),
         )
         doings, weights = zip(*weighted, strict=True)
         [do] = self._chance.choices(doings, weights)

@@ -25,9 +25,12 @@ class Trustees:
 
     def act(self) -> bytes:
         """A request, a consent, coins for rewards, or other rewards to vote on."""
-        disputed = bool(self._all.host.items("disputes"))
-        if disputed and self._chance.random() < 0.75:
-            return self._request() if self._chance.random() < 0.6 else self._consent()
+        disputes = [each for _, each in self._all.host.items("disputes")]
+        open_ones = [each for each in disputes if not each.resolved]
+        if open_ones or (disputes and self._chance.random() < 0.3):
+            asked = any(len(each.openings) > 1 for each in open_ones)
+            consents = self._chance.random() < (0.6 if asked else 0.2)
+            return self._consent() if consents else self._request()
         return self._fund() if self._chance.random() < 0.6 else self._terms()
 
     def _request(self) -> bytes:
@@ -67,7 +70,7 @@ class Trustees:
         if asked:
             order_id, opening, _ = self._chance.choice(asked)
             wallet = opening.wallet if self._chance.random() < 0.9 else wallet
-            if self._chance.random() < 0.35:
+            if self._chance.random() < 0.4:
                 by = self._all.names[opening.requester]
         if self._chance.random() < 0.05:
             order_id = digest(b"no dispute")
