@@ -69,7 +69,7 @@ def confirm_presence(
     market_round = state.get(ROUNDS, message.round_id)
     if market_round is None:
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
-    if market_round.status > RoundStatus.PROPOSED or is_answer_late(market_round, context):
+    if is_answer_late(market_round, context):
         return Refusal(Reason.TOO_LATE, "round_id")
     order = state.get(ORDERS, message.order_id, message.round_id)
     if order is None:

@@ -106,13 +106,12 @@ def prove(
     energies = energies_of(book, payments, asks, message.rents)
     if isinstance(energies, Flaw):
         return Refusal(energies.reason, _field(energies), fine_ucoin)
-    refusal = _refute_answers(message, auction, energies, fine_ucoin)
-    if refusal is not None:
-        return refusal
+    # Before any energy is encoded: what is within limits has few enough digits.
     found = certify(book, payments, asks, message.rents, energies)
     if isinstance(found, Flaw):
         return Refusal(found.reason, _field(found), fine_ucoin)
-    return _end(auction, found)
+    refusal = _refute_answers(message, auction, energies, fine_ucoin)
+    return _end(auction, found) if refusal is None else refusal
 
 
 def _field(flaw: Flaw) -> str:

@@ -193,13 +193,14 @@ def _covering(book: Book, awards: Whole, paid: list[int]) -> list[int]:
 
 
 def _fair_prices(book: Book, asks: Sequence[Sequence[int]], rents: Rents, kept: Table) -> list[int]:
-    """What sellers' energy earns, ucoin/kWh: what they ask for it and their rents."""
-    fair = []
+    """What sellers' energy earns, ucoin/kWh: what they ask for it and their rents, never more than
+    lost load."""
+    fair, most = [], book.prices.lost_load_ucoin_per_kwh
     for at, order in enumerate(book.sells):
         given = [row[at] for row in kept]
         earned = sum((ask + rents.sellers[at]) * e for ask, e in zip(asks[at], given, strict=True))
         price = earned // (sum(given) * PCOIN_PER_UCOIN) if sum(given) else 0
-        fair.append(max(price, order.ask_ucoin_per_kwh))
+        fair.append(min(max(price, order.ask_ucoin_per_kwh), most))
     return fair
 
 

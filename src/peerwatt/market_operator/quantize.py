@@ -19,7 +19,7 @@ from peerwatt.mechanisms.iterative_auction import BidAllocation
 from peerwatt.mechanisms.one_price import BuyerCurves, GridTerms, SellerCurves
 from peerwatt.mechanisms.welfare import PairsClearing
 from peerwatt.mechanisms.welfare_book import PairBuyers, PairSellers
-from peerwatt.records.auction import Rents, energy_uwh, minima_bind
+from peerwatt.records.auction import MAX_RENT_PCOIN_PER_KWH, Rents, energy_uwh, minima_bind
 from peerwatt.records.market import BuyOrder, Order, Round, SellOrder
 from peerwatt.units import PCOIN_PER_UCOIN, UCOIN_PER_COIN, WH_PER_KWH
 
@@ -251,9 +251,13 @@ def auction_rents(found: BidAllocation) -> Rents:
     """The rents of an allocation in pcoin/kWh; rounded up, so that nobody gives or takes more than
     it may."""
     pcoin_per_coin = PCOIN_PER_UCOIN * UCOIN_PER_COIN
-    buyers = [math.ceil(float(each) * pcoin_per_coin) for each in found.buyer_rent]
-    *sellers, grid = [math.ceil(float(each) * pcoin_per_coin) for each in found.seller_rent]
-    return Rents(buyers=tuple(buyers), sellers=tuple(sellers), grid=grid)
+
+    def whole(rents: FloatArray) -> list[int]:
+        listed = (math.ceil(float(each) * pcoin_per_coin) for each in rents)
+        return [max(min(rent, MAX_RENT_PCOIN_PER_KWH), -MAX_RENT_PCOIN_PER_KWH) for rent in listed]
+
+    *sellers, grid = whole(found.seller_rent)
+    return Rents(buyers=tuple(whole(found.buyer_rent)), sellers=tuple(sellers), grid=grid)
 
 
 def allocated_uwh(

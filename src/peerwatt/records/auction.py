@@ -24,8 +24,6 @@ from peerwatt.units import (
     WH_PER_KWH,
     Count,
     Hash,
-    PriceDifferencePcoinPerKwh,
-    PricePcoinPerKwh,
     Signature,
 )
 
@@ -42,6 +40,10 @@ SLACK_ITERATIONS = 20
 MAX_PAIRS = 10_000
 """Of buyers with sellers and the grid; no larger auction is taken."""
 
+MAX_RENT_PCOIN_PER_KWH = 2**62
+"""Far above any price: who bids all that it has on a seller's only Wh makes it that dear."""
+
+RentPcoinPerKwh = Annotated[int, Meta(ge=0, le=MAX_RENT_PCOIN_PER_KWH)]
 EnergyUwh = Annotated[int, Meta(ge=0, le=MAX_ENERGY_WH * UWH_PER_WH)]
 RoundId = Annotated[bytes, Meta(min_length=9, max_length=56)]
 
@@ -159,9 +161,9 @@ class Rents(Record):
     its maximum and below on one at its minimum, above zero on a seller that sells all it offers and
     on the grid where the connection is full."""
 
-    buyers: tuple[PriceDifferencePcoinPerKwh, ...]
-    sellers: tuple[PricePcoinPerKwh, ...]
-    grid: PricePcoinPerKwh
+    buyers: tuple[Annotated[int, Meta(ge=-MAX_RENT_PCOIN_PER_KWH, le=MAX_RENT_PCOIN_PER_KWH)], ...]
+    sellers: tuple[RentPcoinPerKwh, ...]
+    grid: RentPcoinPerKwh
 
 
 def said(signed: SignedBid) -> Said:

@@ -92,6 +92,9 @@ class Actors:
         large one while members may propose."""
         now_s = self._all.now_s
         due = [int.from_bytes(key[:8], "big") for key, _ in self._all.host.items("agenda")]
+        for _, each in self.rounds(RoundStatus.CLOSED):
+            half_s = (each.gate_s + each.clear_by_s) // 2
+            due += [half_s, (half_s + each.clear_by_s) // 2]
         ahead = [time_s - now_s for time_s in due if now_s < time_s <= now_s + 900]
         if ahead and self._chance.random() < 0.3:
             return self._all.tick(min(ahead))

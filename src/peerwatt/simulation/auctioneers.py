@@ -28,7 +28,7 @@ from peerwatt.records.auction import (
 )
 from peerwatt.records.codec import digest, record_id
 from peerwatt.records.market import NO_HASH, BuyOrder, Order, Round, SellOrder
-from peerwatt.simulation.parties import FINE_UCOIN, LOST_LOAD, RETAIL, ROLES, SITES, Parties
+from peerwatt.simulation.parties import FINE_UCOIN, LOST_LOAD, RETAIL, ROLES, SITES, SLOT_S, Parties
 from peerwatt.units import PCOIN_PER_UCOIN
 
 SHARES = (100, 100, 100, 60, 30, 5, 0)
@@ -38,6 +38,8 @@ ABOVE = (0, 0, 1, 30_000, 200_000)
 SHIFTS = (1, -1, 10**9, -(10**9), 10**11)
 MEMBERS = (*SITES.values(), "grid", "regulator")
 Amounts = list[list[int]]
+MOST_UWH = 2**63
+"""More cannot be told."""
 
 
 class _Step(NamedTuple):
@@ -63,12 +65,14 @@ class Auctioneers:
         """Something to say about an auction that is under way: an end of it, mostly."""
         orders = [order for _, order in self._all.host.items("orders", round_id)]
         each = self._all.host.get("rounds", round_id)
-        early = 2 * self._all.now_s < each.gate_s + each.clear_by_s
-        asked = [key for key, a in self._all.host.items("absences", round_id) if not a.answered]
+        early = 2 * self._all.now_s <= each.gate_s + each.clear_by_s and each.proposed is None
+        asked = self._all.host.items("absences", round_id)
+        # In every other slot somebody is sure to be silent, so that nothing can be ended too soon.
+        silent = each.slot_start_s // SLOT_S % 2 == 0
         lot = self._chance.random()
-        if not orders or lot < (0.12 if early and not each.proposed else 0.04):
+        if not orders or lot < (0.9 if silent and early and not asked else 0.04):
             return self._report(round_id, orders)
-        if lot > (0.6 if asked else 0.97):
+        if lot > (0.88 if asked else 0.97):
             return self._confirm(round_id, orders)
         return self._end(round_id, orders)
 
@@ -276,9 +280,10 @@ class Auctioneers:
         market_round = self._all.host.get("rounds", round_id)
         payments, asks = step.bids[: step.buyers], step.bids[step.buyers :]
         try:
-            return step._replace(told=allocated_uwh(market_round, payments, asks, step.rents))
+            told = allocated_uwh(market_round, payments, asks, step.rents)
         except ZeroDivisionError:
             return step
+        return step._replace(told=[tuple(min(e, MOST_UWH) for e in row) for row in told])
 
     def _wrong(self, fields: dict[str, Any], step: _Step) -> tuple[dict[str, Any], ...]:
         """One thing in an end that is not as it should be."""

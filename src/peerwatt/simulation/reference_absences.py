@@ -18,7 +18,6 @@ from peerwatt.records.members import Role
 from peerwatt.records.receipts import Event, Reason
 from peerwatt.simulation.reference_rows import POT, Rows, may, up
 
-CLEARED = (RoundStatus.CLEARED, RoundStatus.DELIVERED, RoundStatus.SETTLED, RoundStatus.ENDED)
 Objections = Iterator[Reason]
 
 
@@ -61,8 +60,7 @@ def to_confirm(rows: Rows, message: tx.ConfirmPresence, now_s: int) -> Objection
     if market_round is None:
         yield Reason.UNKNOWN_ROUND
         return
-    over = market_round.status in (*CLEARED, RoundStatus.VOID)
-    if over or elapsed(market_round, now_s) >= Fraction(3, 4):
+    if elapsed(market_round, now_s) >= Fraction(3, 4):
         yield Reason.TOO_LATE
     order: Order | None = rows.get("orders", message.order_id, message.round_id)
     if order is None:

@@ -63,10 +63,14 @@ def prove_auction(
     wrong = [*against_bids(message, listed, len(buys))]
     if energies is None:
         return [*wrong, Reason.NOT_OPTIMAL]
+    beyond = _against_limits(ended, energies)
+    if beyond:
+        return [*wrong, *beyond]
     wrong += against_answers(message, ended, energies)
-    wrong += _against_limits(ended, energies)
-    found = None if wrong else _cleared(ended, energies)
-    return wrong or found or [Reason.NOT_OPTIMAL]
+    found = _cleared(ended, energies)
+    if found is None:
+        wrong.append(Reason.NOT_OPTIMAL)
+    return found if found is not None and not wrong else wrong
 
 
 def _taken(ended: Ended, energies: Pairs, buyer: bytes) -> Fraction:
@@ -241,7 +245,8 @@ def _due(
         given = _given(ended, kept, key)
         pairs = ((b.order_id, key) for b in ended.buys)
         money = sum(((ended.price(*p) - _fee(ended)) * kept[p] for p in pairs), ZERO)
-        earned[key] = max(floor(money / given), ask) if given else ask
+        fair = max(floor(money / given), ask) if given else ask
+        earned[key] = min(fair, prices.lost_load_ucoin_per_kwh)
 
     def less(cut: int) -> dict[bytes, int]:
         return {key: max(price - cut, asks[key]) for key, price in earned.items()}
