@@ -182,6 +182,9 @@ def false_ends(book: Book) -> None:
     told = [(0, 0), (0,)]
     free = honest(hub, shown=away, told=told)
     no(free, Reason.NOT_OPTIMAL, "rents[0]", "energy for nothing")
+    nearly = Rents(buyers=(1 - 190_000 * PCOIN_PER_UCOIN,), sellers=(0,), grid=0)
+    cheap = honest(hub, shown=nearly, told=told)
+    no(cheap, Reason.AGAINST_BID, "rents[0]", "more energy than can be written, for nearly nothing")
     no(honest(hub, paid={"ann": (285_000, 151_000)}), Reason.AGAINST_BID, "rents[0]", "too much")
     no(honest(hub, paid={"ann": (85_000, 0)}), Reason.AGAINST_BID, "rents[0]", "not the minimum")
     hub = auctioned(("ann", "cat"))

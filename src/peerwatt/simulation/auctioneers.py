@@ -27,7 +27,7 @@ from peerwatt.records.auction import (
     sign_bid,
 )
 from peerwatt.records.codec import digest, record_id
-from peerwatt.records.market import NO_HASH, BuyOrder, Order, Round, SellOrder
+from peerwatt.records.market import NO_HASH, BuyOrder, Order, Round, RoundStatus, SellOrder
 from peerwatt.simulation.parties import FINE_UCOIN, LOST_LOAD, RETAIL, ROLES, SITES, SLOT_S, Parties
 from peerwatt.units import PCOIN_PER_UCOIN
 
@@ -64,11 +64,13 @@ class Auctioneers:
     def act(self, round_id: bytes) -> bytes | None:
         """Something to say about an auction that is under way: an end of it, mostly."""
         orders = [order for _, order in self._all.host.items("orders", round_id)]
+        if not orders and self._chance.random() < 0.9:
+            return None
         each = self._all.host.get("rounds", round_id)
         early = 2 * self._all.now_s <= each.gate_s + each.clear_by_s and each.proposed is None
         asked = self._all.host.items("absences", round_id)
         # In every other slot somebody is sure to be silent, so that nothing can be ended too soon.
-        silent = each.slot_start_s // SLOT_S % 2 == 0
+        silent = each.slot_start_s // SLOT_S % 2 == 0 and each.status == RoundStatus.CLOSED
         lot = self._chance.random()
         if not orders or lot < (0.9 if silent and early and not asked else 0.04):
             return self._report(round_id, orders)
