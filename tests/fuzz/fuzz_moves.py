@@ -12,6 +12,7 @@ from typing import Any, get_args
 from fuzz_auctions import confirm_presence, propose_auction, report_absence
 from fuzz_bench import BY_NAME, DRIVERS, NAMES, PEOPLE, Bench, key
 from fuzz_choices import Choices, one_in, pick
+from fuzz_records import record_trade
 from fuzz_spoil import NONE, SPOILERS, Move, twisted
 from msgspec.structs import replace
 from small_hub import (
@@ -315,6 +316,7 @@ MAKERS: dict[str, Maker] = {
     "RequestOpening": request_opening,
     "ConsentOpening": consent_opening,
     "FundRewards": fund_rewards,
+    "RecordTrade": record_trade,
 }
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)
 

@@ -17,6 +17,7 @@ import cases_envelope
 import cases_orders
 import cases_proposals
 import cases_sites
+import cases_trades
 import cases_trustees
 from book import Book
 from vector import to_json
@@ -30,6 +31,7 @@ FILES: dict[str, ModuleType] = {
     "proposals.json": cases_proposals,
     "auctions.json": cases_auctions,
     "trustees.json": cases_trustees,
+    "trades.json": cases_trades,
     "blocks.json": cases_blocks,
 }
 

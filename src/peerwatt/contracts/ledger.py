@@ -27,6 +27,7 @@ from peerwatt.contracts import (
     rewards,
     rounds,
     sites,
+    trades,
 )
 from peerwatt.contracts.state import (
     ACCOUNTS,
@@ -63,6 +64,7 @@ from peerwatt.records.transactions import (
     ProposeClearing,
     PublishLimits,
     PublishTariff,
+    RecordTrade,
     RegisterPort,
     RegisterSite,
     ReportAbsence,
@@ -335,6 +337,8 @@ def _dispatch(
             return openings.consent_opening(state, context, message)
         case FundRewards():
             return rewards.fund_rewards(state, context, message)
+        case RecordTrade():
+            return trades.record_trade(state, context, message, transaction.message_id, cosigner)
         case Tick():
             return _tick(state, context, message)
         case _:

@@ -26,6 +26,7 @@ from peerwatt.contracts.state import (
     SETTLEMENTS,
     SITES,
     TARIFFS,
+    TRADES,
     Due,
     InvariantError,
     Refusal,
@@ -243,6 +244,7 @@ def _end(state: State, round_id: bytes, market_round: Round) -> Round:
     """The dispute window is over: the rows live on in the sealed trees."""
     for order_id, _ in state.items(SETTLEMENTS, round_id):
         state.delete(SETTLEMENTS, order_id, round_id)
+        state.delete(TRADES, order_id, round_id)
     return moved(market_round, RoundStatus.ENDED)
 
 

@@ -23,6 +23,7 @@ from peerwatt.records.market import (
 from peerwatt.records.members import Account, Equivocation, Member, Meter, Port, Site
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
+from peerwatt.records.trades import RecordedTrade, WalletHistory
 from peerwatt.records.transactions import Change
 from peerwatt.units import (
     ChainId,
@@ -194,6 +195,8 @@ REWARD_TERMS: Table[RewardTerms] = Table("reward_terms", RewardTerms, False, "`t
 CONTRIBUTIONS: Table[Contribution] = Table(
     "contributions", Contribution, False, "site / wallet (32 bytes)"
 )
+HISTORIES: Table[WalletHistory] = Table("histories", WalletHistory, False, "wallet's public key")
+TRADES: Table[RecordedTrade] = Table("trades", RecordedTrade, False, "round; buyer's order id")
 AGENDA: Table[Due] = Table("agenda", Due, False, "due time (8 bytes), round")
 
 TABLES: tuple[Table[Any], ...] = (
@@ -221,6 +224,8 @@ TABLES: tuple[Table[Any], ...] = (
     METER_PROGRESS,
     REWARD_TERMS,
     CONTRIBUTIONS,
+    HISTORIES,
+    TRADES,
     AGENDA,
 )
 

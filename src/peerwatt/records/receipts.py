@@ -114,12 +114,15 @@ class Reason(IntEnum):
     UNKNOWN_PROPOSAL = 209
     UNKNOWN_DISPUTE = 210
     UNKNOWN_FEEDER = 211
+    UNKNOWN_PURCHASE = 212
+    UNKNOWN_SALE = 213
     UNKNOWN_OPENING = 214
 
     ALREADY_EXISTS = 301
     ALREADY_VOTED = 302
     ALREADY_REPORTED = 303
     ALREADY_RESOLVED = 304
+    ALREADY_RECORDED = 306
 
     OUT_OF_ORDER = 401
     OUT_OF_RANGE = 402
@@ -133,6 +136,8 @@ class Reason(IntEnum):
     UNFUNDED = 410
     FEEDERS_LIMITED = 411
     NOT_REPORTED = 412
+    WRONG_HISTORY = 415
+    NOTHING_TRADED = 416
     ONE_PARTY = 417
 
     BAD_READING_SIGNATURE = 501
@@ -187,10 +192,13 @@ WORDS = {
     Reason.UNKNOWN_DISPUTE: "It names a dispute that is not there.",
     Reason.UNKNOWN_FEEDER: "It names a feeder that the site does not have.",
     Reason.UNKNOWN_OPENING: "It consents to an opening of this wallet that nobody has asked for.",
+    Reason.UNKNOWN_PURCHASE: "It names a purchase that was not settled in its round.",
+    Reason.UNKNOWN_SALE: "It names a sale that was not settled in its round, or another's.",
     Reason.ALREADY_EXISTS: "There is one already.",
     Reason.ALREADY_VOTED: "Its sender has voted already.",
     Reason.ALREADY_REPORTED: "This meter has reported for this round already.",
     Reason.ALREADY_RESOLVED: "It has been decided already.",
+    Reason.ALREADY_RECORDED: "This purchase has its record already.",
     Reason.OUT_OF_ORDER: "What must ascend does not.",
     Reason.OUT_OF_RANGE: "The value is outside what is allowed here.",
     Reason.TOO_MANY: "There are more than are allowed, or none.",
@@ -204,6 +212,8 @@ WORDS = {
     Reason.FEEDERS_LIMITED: "Feeders are limited in its slot, which this mechanism does not know.",
     Reason.NOT_REPORTED: "Nobody has said that this order's agent is silent.",
     Reason.ONE_PARTY: "It takes two parties, and its sender is the other one already.",
+    Reason.WRONG_HISTORY: "It does not follow the newest record of its wallet.",
+    Reason.NOTHING_TRADED: "No energy changed hands under this award.",
     Reason.BAD_READING_SIGNATURE: "The reading was not signed by its meter.",
     Reason.REGISTER_BACKWARDS: "A meter's register would have run backwards.",
     Reason.REPEATED_SEQUENCE: "The meter has used this sequence number, or a later one, before.",

@@ -30,6 +30,7 @@ from peerwatt.records.member_messages import Vote as Vote
 from peerwatt.records.message_header import Header as Header
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.signing import REMEMBERED_BYTES, SigningKey, verify
+from peerwatt.records.trades import Body, TradeKind
 from peerwatt.units import (
     Count,
     EnergyWh,
@@ -233,6 +234,23 @@ class ProposeClearing(Header, tag=21):
     feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
 
 
+class RecordTrade(Header, tag=25):
+    """A buyer records a settled purchase, and of whose sale it was; the seller signs too. `history`
+    and `seller_history` are the hashes of both wallets' newest records, a record's hash being that
+    of its message; the body is encrypted."""
+
+    round_id: RoundId
+    order_id: Hash
+    sale_id: Hash
+    seller: Key
+    trade_kind: TradeKind
+    tags: tuple[Name, ...]
+    history: Hash
+    seller_history: Hash
+    time_s: TimeS
+    body: Body
+
+
 Message = (
     Tick
     | ProposeChange
@@ -261,6 +279,7 @@ Message = (
     | RequestOpening
     | ConsentOpening
     | FundRewards
+    | RecordTrade
 )
 
 

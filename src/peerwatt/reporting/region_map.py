@@ -13,7 +13,7 @@ from peerwatt.reporting.day_words import count, kwh
 from peerwatt.reporting.page_parts import Html, show
 from peerwatt.reporting.region_result import Point, RegionSummary
 
-WIDTH, MARGIN = 960.0, 34.0
+WIDTH, HIGHEST, MARGIN = 960.0, 620.0, 34.0
 MOST_LABELS = 16
 """More names than these would cover one another; then they show under the pointer alone."""
 METRES_PER_DEGREE = math.radians(1) * 6_371_008.8
@@ -59,7 +59,7 @@ def _frame(summary: RegionSummary) -> _Frame:
     squeezed = max(math.cos(math.radians((south + north) / 2)), 0.01)
     wide = max((east - west) * squeezed, NARROWEST_DEG)
     high = max(north - south, NARROWEST_DEG)
-    px_per_degree = min((WIDTH - 2 * MARGIN) / wide, WIDTH / high)
+    px_per_degree = min((WIDTH - 2 * MARGIN) / wide, HIGHEST / high)
     # What is narrower than the page stands in its middle.
     spare = (WIDTH - 2 * MARGIN) / px_per_degree - wide
     height = high * px_per_degree + 2 * MARGIN + 26

@@ -42,6 +42,7 @@ from peerwatt.simulation.parties import (
     Parties,
 )
 from peerwatt.simulation.publishers import Publishers
+from peerwatt.simulation.recorders import Recorders
 from peerwatt.simulation.trustees import Trustees
 
 PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_003, 500_004)
@@ -66,6 +67,7 @@ class Actors:
         self._operators = Operators(parties, chance)
         self._publishers = Publishers(parties, chance)
         self._trustees = Trustees(parties, chance)
+        self._recorders = Recorders(parties, chance)
 
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
@@ -81,6 +83,7 @@ class Actors:
             (self._publishers.act, 14),
             (self._operators.act, 20),
             (self._trustees.act, 12),
+            (self._recorders.act, self._recorders.weight),
         )
         doings, weights = zip(*weighted, strict=True)
         [do] = self._chance.choices(doings, weights)

@@ -162,6 +162,7 @@ class Reference:
         if market_round.status == RoundStatus.DELIVERED:
             return settle_round(rows, round_id, market_round)
         rows.clear("settlements", round_id)
+        rows.clear("trades", round_id)
         return replace(market_round, status=RoundStatus.ENDED)
 
     def _due_s(self, market_round: Round) -> int:

@@ -34,6 +34,7 @@ from peerwatt.simulation.reference_proposals import end_auction, propose
 from peerwatt.simulation.reference_rewards import start_anew
 from peerwatt.simulation.reference_rows import REWARDS, Rows, move
 from peerwatt.simulation.reference_rules import Letter
+from peerwatt.simulation.reference_trades import record
 
 
 def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
@@ -86,6 +87,8 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             report_absence(rows, message)
         case tx.ConfirmPresence():
             confirm(rows, message)
+        case tx.RecordTrade():
+            record(rows, message, message_id)
         case tx.Tick():
             pass
         case _:

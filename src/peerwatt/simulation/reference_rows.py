@@ -21,10 +21,10 @@ from peerwatt.records.members import Account, Role
 from peerwatt.records.merkle import Absence, Evidence, Proof
 
 HASHED = tuple(table.name for table in TABLES if table.hashed)
-INDEXES = ("meter_progress", "reward_terms", "contributions", "agenda")
+INDEXES = ("meter_progress", "reward_terms", "contributions", "histories", "agenda")
 BY_ROUND = (
     *("orders", "port_orders", "prices", "absences", "auctions"),
-    *("awards", "readings", "settlements"),
+    *("awards", "readings", "settlements", "trades"),
 )
 _signed: dict[tuple[bytes, ...], bool] = {}
 MOST_REMEMBERED = 20_000

@@ -93,7 +93,7 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "slot_end_s": FIRST_SLOT_S + SLOT_S,
         "settle_by_s": FIRST_SLOT_S + SLOT_S + SETTLE_LAG_S,
     },
-    tx.CheckIn: {"site": SITE}, tx.CheckOut: {"site": SITE},
+    tx.RecordTrade: {}, tx.CheckIn: {"site": SITE}, tx.CheckOut: {"site": SITE},
     tx.PlaceBuyOrder: {
         "round_id": round_key(SITE, FIRST_SLOT_S),
         "min_wh": 500,
