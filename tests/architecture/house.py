@@ -29,12 +29,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "agents": ("units", "records", "hosts.host", "mechanisms", "grid"),
     "market_operator": ("units", "records", "hosts.host", "mechanisms", "grid"),
     "site_gateway": ("units", "records", "hosts.host", "field.ports"),
+    "aggregator": ("units", "records", "hosts.host"),
     "service": ("units", "records", "hosts.host"),
     # The registration authority reads the ledger before it tells a name.
     "registry": ("units", "records", "hosts.host", "sdk"),
     "simulation": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
-        *("agents", "market_operator", "site_gateway", "registry"),
+        *("agents", "market_operator", "site_gateway", "registry", "aggregator"),
     ),
     # Markets from a file, and what mechanisms are worth when somebody lies to them.
     "market_lab": ("mechanisms", "reporting"),
@@ -48,7 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli": (
         *("units", "mechanisms", "grid", "records", "contracts", "field", "hosts", "reporting"),
         *("agents", "market_operator", "site_gateway", "service", "simulation", "audit", "sdk"),
-        *("market_lab", "studies", "registry"),
+        *("market_lab", "studies", "registry", "aggregator"),
     ),
 }
 

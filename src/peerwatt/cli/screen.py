@@ -141,6 +141,10 @@ def show_region(summary: dict[str, Any]) -> None:
         f"one ledger: {ledger['height']} blocks, {ledger['messages']} messages; "
         f"money sums to {total['money_ucoin']['sum']}"
     )
+    console.print(
+        f"{summary['trades_recorded']} trades recorded by buyer and seller; "
+        f"{summary['histories_checked']} wallets checked their history"
+    )
 
 
 def _rewards_line(rewards: dict[str, int]) -> str:

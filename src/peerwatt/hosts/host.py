@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from peerwatt.records.bundles import ProvedItem, ProvedValue, ReceiptBundle
-from peerwatt.records.receipts import BlockContext, BlockResult, Event, Receipt, SignedHeader
+from peerwatt.records.histories import ProvedTransaction
+from peerwatt.records.merkle import Proof
+from peerwatt.records.receipts import Block, BlockContext, BlockResult, Event, Receipt, SignedHeader
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -122,6 +124,21 @@ class View(Protocol):
         Raises:
             NotYetProved: the head's header does not commit to that tree's root yet.
         """
+
+    def block(self, height: int) -> Block:
+        """A block; ValueError if there is no such height."""
+
+    def prove_transaction(self, height: int, index: int) -> ProvedTransaction:
+        """A transaction with the ledger's answer, proved below the head.
+
+        Raises:
+            ValueError: there is no such block or transaction.
+            NotYetProved: its block is the head, and the next header proves its answer.
+        """
+
+    def prove_block(self, height: int) -> Proof | None:
+        """That a block is in the head's history; none for the head itself; ValueError if there is
+        no such height."""
 
     def receipts(self, height: int) -> tuple[Receipt, ...]:
         """The receipts of record of a block; ValueError if there is no such block."""

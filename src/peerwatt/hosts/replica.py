@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from peerwatt.hosts.folder import write_chain
+from peerwatt.hosts.headers import parts_of, prove_transaction, shown
 from peerwatt.hosts.host import Ledger, NotYetProved, Table
 from peerwatt.hosts.state import Committed, Items, Overlay, Row, Slot
 from peerwatt.hosts.store import KeptBlock, Store, StoreError, Tip
@@ -23,9 +24,10 @@ from peerwatt.records.chain import (
     transactions_root,
 )
 from peerwatt.records.codec import CodecError, R, decode, digest, encode
+from peerwatt.records.histories import ProvedTransaction
 from peerwatt.records.market import Round
 from peerwatt.records.members import Genesis
-from peerwatt.records.merkle import EMPTY_ROOT, leaf_hash
+from peerwatt.records.merkle import EMPTY_ROOT, Proof, leaf_hash
 from peerwatt.records.receipts import (
     Block,
     BlockContext,
@@ -198,9 +200,9 @@ class Replica:
             header.context.proposer,
             self._misbehavior_in(header),
         )
-        for (field, given), (_, due) in zip(_parts(header), _parts(expected), strict=True):
+        for (field, given), (_, due) in zip(parts_of(header), parts_of(expected), strict=True):
             if given != due:
-                raise BlockRefused(height, field, f"is {_show(given)}, must be {_show(due)}")
+                raise BlockRefused(height, field, f"is {shown(given)}, must be {shown(due)}")
         self._check_author(signed)
         return self._execute(block)
 
@@ -327,6 +329,17 @@ class Replica:
         )
         return self.anchor(bundle, self.height)
 
+    def prove_block(self, height: int, head_height: int | None = None) -> Proof | None:
+        """That a block is in the history of the head, or of the block at a later height."""
+        above = self.height if head_height is None else head_height
+        if not 0 < height <= above:
+            raise ValueError(f"height: there is no block {height} up to {above}")
+        return None if height == above else self._history.prove(height - 1, above - 1)
+
+    def prove_transaction(self, height: int, index: int) -> ProvedTransaction:
+        """A transaction with the ledger's answer, proved below the head."""
+        return prove_transaction(self, height, index)
+
     def anchor(self, bundle: ReceiptBundle, height: int) -> ReceiptBundle:
         """The same receipt under the head at a later height, with its witnesses' signatures.
 
@@ -338,11 +351,10 @@ class Replica:
         below = header.context.height
         if height < below:
             raise ValueError(f"height: the receipt's header is {below}, which comes after {height}")
-        history = None if height == below else self._history.prove(below - 1, height - 1)
         return ReceiptBundle(
             entry=bundle.entry,
             round=bundle.round,
-            history=history,
+            history=self.prove_block(below, height),
             head=head,
             witnesses=tuple(self.witnesses(height)),
         )
@@ -375,22 +387,3 @@ class Replica:
         blocks = (self._store.block(height) or b"" for height in range(1, self.height + 1))
         witnesses = (encode(each) for each in self.witnesses())
         write_chain(folder, self._genesis, blocks, witnesses)
-
-
-def _parts(header: Header) -> list[tuple[str, Any]]:
-    """What a header says by name, the cause before its consequences; time and proposer are free."""
-    context = header.context
-    return [
-        ("chain_id", header.chain_id),
-        ("previous_block_id", context.previous_block_id),
-        ("transactions_root", header.transactions_root),
-        ("app_hash", header.app_hash),
-        ("results_root", header.results_root),
-        ("history_root", header.history_root),
-        ("market_time_s", context.market_time_s),
-        ("misbehavior", context.misbehavior),
-    ]
-
-
-def _show(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

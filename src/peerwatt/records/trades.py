@@ -14,7 +14,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from peerwatt.records.codec import Record
-from peerwatt.units import Count, EnergyWh, Hash, Key, Name, PriceUcoinPerKwh, TimeS, Ucoin
+from peerwatt.units import Count, EnergyWh, Hash, Key, Name, TimeS, Ucoin
 
 MAX_TAGS = 8
 MAX_BODY_BYTES = 2_048
@@ -42,15 +42,16 @@ class RecordedTrade(Record):
 
 
 class TradeBody(Record):
-    """What only the readers of a record see: what was bought and what was paid for it."""
+    """What only the readers of a record see: what was bought, what was paid for it, and how much of
+    it came from the seller that signs."""
 
     site: Name
     slot_start_s: TimeS
     order_id: Hash
     sale_id: Hash
-    energy_wh: EnergyWh
-    price_ucoin_per_kwh: PriceUcoinPerKwh
+    bought_wh: EnergyWh
     paid_ucoin: Ucoin
+    from_seller_wh: EnergyWh
 
 
 class SealedKey(Record):

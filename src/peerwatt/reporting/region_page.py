@@ -105,6 +105,8 @@ def _headline(summary: RegionSummary) -> list[str]:
         f"At the hubs the day cost {dollars(market.cost_usd)}, {dollars(abs(saved))} "
         f"{'less' if saved >= 0 else 'more'} than under plug-and-charge; cars sold "
         f"{kwh(total.energy_wh.from_cars)} to one another.",
+        f"{count(summary.trades_recorded, 'trade')} stand on the ledger, each signed by buyer and "
+        f"seller; {count(summary.histories_checked, 'wallet')} checked their history there.",
     ]
     if away:
         texts.append(

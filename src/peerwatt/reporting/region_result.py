@@ -112,6 +112,9 @@ class RegionSummary(Part):
     cars: Cars
     total: Total
     ledger: Ledger
+    trades_recorded: int
+    histories_checked: int
+    """Wallets that asked for their history at the day's end, and found it whole and true."""
 
 
 def read_region(summary: Mapping[str, Any]) -> RegionSummary:

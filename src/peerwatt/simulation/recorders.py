@@ -13,7 +13,10 @@ from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest
 from peerwatt.records.market import NO_HASH, Round, SettledAward, Side
 from peerwatt.records.trades import MAX_TAGS, TradeKind
-from peerwatt.simulation.parties import DRIVERS, Parties
+from peerwatt.simulation.parties import DRIVERS, WINDOW_S, Parties
+
+LATE_S = 600
+"""So long before a record would be too late, most of what is said is right."""
 
 
 class _Whole(NamedTuple):
@@ -59,11 +62,19 @@ class Recorders:
             "time_s": self._chance.choice((market_round.slot_end_s, self._all.now_s)),
             "body": b"sealed",
         }
-        if self._chance.random() < 0.95:
-            message |= self._chance.choice(self._wrong(message, market_round))
-        if self._chance.random() < 0.06:
-            buyer = self._chance.choice(DRIVERS)
-        cosigner = seller if self._chance.random() < 0.94 else self._chance.choice((*DRIVERS, ""))
+        cosigner = seller
+        late = self._all.now_s + LATE_S >= market_round.settle_by_s + WINDOW_S
+        if self._chance.random() < (0.4 if late else 0.95):
+            lies = self._wrong(message, market_round)
+            lie = self._chance.randrange(len(lies) + 8)
+            if lie < len(lies):
+                message |= lies[lie]
+            elif lie < len(lies) + 2:
+                buyer = self._chance.choice(DRIVERS)
+            elif lie < len(lies) + 4:
+                cosigner = self._chance.choice((*DRIVERS, ""))
+            else:
+                cosigner = self._another(message, whole)
         return self._all.sign(buyer, tx.RecordTrade, cosigner, **message)
 
     def _settled(self) -> tuple[_Whole, SettledAward, SettledAward] | None:
@@ -95,6 +106,18 @@ class Recorders:
         """An award, mostly one under which energy has changed hands."""
         moved = [row for row in rows if row.metered_wh]
         return self._chance.choice(moved if moved and self._chance.random() < 0.95 else rows)
+
+    def _another(self, message: dict[str, Any], whole: _Whole) -> str:
+        """Another driver signs as the seller: of the sale, or of what it bought itself."""
+        row = self._chance.choice(whole.bought)
+        name = self._all.names[row.owner]
+        if self._chance.random() < 0.5:
+            message["sale_id"] = row.order_id
+        else:
+            name = self._chance.choice(DRIVERS)
+        seller = self._all.key(name).public
+        message |= {"seller": seller, "seller_history": self._head(seller)}
+        return name
 
     def _head(self, wallet: bytes) -> bytes:
         """A wallet's newest record, as it stands."""

@@ -7,22 +7,24 @@ members are everybody's; every hub has an operator, meters, rounds and a connect
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from peerwatt.agents.wallet import Checked
 from peerwatt.hosts.embedded import EmbeddedHost
 from peerwatt.records.transactions import Tick
 from peerwatt.simulation.config import ConfigError, DayConfig
 from peerwatt.simulation.consortium import CLOCK, HubKeyring, Keyring
 from peerwatt.simulation.day import HubDay, hub_day, like_days
 from peerwatt.simulation.founding import SETUP_LEAD_S
+from peerwatt.simulation.hub import Hub
 from peerwatt.simulation.places import Parked, Parking, park
 from peerwatt.simulation.region_config import HubConfig, RegionConfig
 from peerwatt.simulation.sessions import Session, SessionsError, by_date, drop_reasons
 from peerwatt.simulation.timeline import Timeline
 from peerwatt.simulation.venue import OneProcess, Venue
-from peerwatt.simulation.world import World, must, signer_of
+from peerwatt.simulation.world import must, signer_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,9 +152,11 @@ class Region(Timeline):
         self.keys: Keyring = self.venue.keys
         self.host: EmbeddedHost = self.venue.host
         self.worlds = {each.hub.name: self._found(each) for each in day.hubs}
+        self.checked: list[Checked] = []
+        """What each wallet's history showed at the end of the day."""
         self._clock = signer_of(self.keys.key(CLOCK), self.host)
 
-    def _found(self, each: HubsDay) -> World:
+    def _found(self, each: HubsDay) -> Hub:
         """A hub and its founding, in a block of its own."""
         keys = HubKeyring(
             self.keys.seed,
@@ -161,12 +165,23 @@ class Region(Timeline):
             member=each.hub.operator,
             main_meter=each.hub.meter,
         )
-        return World(each.config, each.day, venue=AtHub(self.venue, keys))
+        return Hub(each.config, each.day, venue=AtHub(self.venue, keys))
 
     @property
-    def hubs(self) -> tuple[World, ...]:
+    def hubs(self) -> tuple[Hub, ...]:
         """Every hub, by name."""
         return tuple(self.worlds.values())
+
+    def run(self, progress: Callable[[int, int], None] = lambda done, slots: None) -> None:
+        """Live through the day; then the last trades are recorded, and every car checks what the
+        ledger holds of its wallet."""
+        super().run(progress)
+        for hub in self.hubs:
+            hub.record_trades()
+        end_s = self.host.block_time_s
+        self.seal(end_s)
+        self.seal(end_s)
+        self.checked = [each for hub in self.hubs for each in hub.check_wallets()]
 
     def tick(self, time_s: int) -> None:
         """The clock moves on, for all."""

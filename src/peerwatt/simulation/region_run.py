@@ -106,6 +106,7 @@ class RegionRun:
             "mechanism": config.mechanism,
             "map": self._map_name,
             "note": self.region.note,
+            "histories_checked": len(self.world.checked),
             "box": self.region.box._asdict(),
             "idle": [{"name": hub.name, **_where(hub)} for hub in day.idle],
             "cars": {

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from peerwatt.hosts.replica import Replica
+from peerwatt.records.transactions import RecordTrade
 from peerwatt.simulation.summary import facts_of
 from peerwatt.simulation.tables import COLUMNS, Row, frame, receipts_table, site_tables
 
@@ -62,12 +63,18 @@ def region_facts(chain: Replica, tables: Mapping[str, pl.DataFrame]) -> Row:
     return {
         "chain_id": chain.chain_id,
         "ledger": ledger,
+        "trades_recorded": recorded_trades(tables[RECEIPTS]),
         "hubs": hubs,
         "total": {
             **{part: _sum(facts[part] for facts in hubs.values()) for part in SUMMED},
             "baselines": summed_baselines(hubs),
         },
     }
+
+
+def recorded_trades(receipts: pl.DataFrame) -> int:
+    """How many trades stand on the ledger, recorded by buyer and seller."""
+    return receipts.filter(message=RecordTrade.__name__, reason=0).height
 
 
 def summed_baselines(hubs: Mapping[str, Row]) -> Row:

@@ -218,12 +218,15 @@ class World(Timeline):
                 visit.agent.charge_limit_w = point.charge_limit_w
 
     def _check_out(self, now_s: int) -> None:
-        operator = self.members["aggregator"]
         for visit in self.visits:
             if visit.present and visit.departure_s <= now_s:
-                visit.present = False
-                port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
-                must(operator.send(CheckOut, valid_until_s=now_s, **port))
+                self.leave(visit, now_s)
+
+    def leave(self, visit: Visit, now_s: int) -> None:
+        """The operator frees a car's port."""
+        visit.present = False
+        port: dict[str, Any] = {"site": self.day.site, "port": visit.port}
+        must(self.members["aggregator"].send(CheckOut, valid_until_s=now_s, **port))
 
     def _check_in(self, now_s: int, before_s: int) -> None:
         """Who arrives before a time, at a port that is free by now; a car whose port is not has
@@ -291,12 +294,7 @@ class World(Timeline):
 
     def _outlook(self, slot: int) -> HubOutlook:
         """What the hub publishes before a gate."""
-        day = self.day
-        buyers = [
-            visit.agent
-            for visit in self.visits
-            if visit.present and isinstance(visit.agent, ChargingCar)
-        ]
+        day, due = self.day, self.requests(slot)
         slots = day.slot_start_s[slot:]
         return HubOutlook(
             slot_start_s=slots,
@@ -307,13 +305,20 @@ class World(Timeline):
             import_limit_kwh=np.full(len(slots), day.grid_limit_kwh),
             pv_kwh=day.pv_kwh[slot:],
             plugged_due_kwh=needs_due_kwh(
-                np.array([car.planned_departure_s for car in buyers], dtype=np.int64),
-                np.array([car.need_wh for car in buyers], dtype=np.int64),
+                np.array([until_s for until_s, _ in due], dtype=np.int64),
+                np.array([need_wh for _, need_wh in due], dtype=np.int64),
                 slot_start_s=slots,
                 slot_s=day.slot_s,
             ),
             expected_due_kwh=self._expected_due_kwh(slot),
         )
+
+    def requests(self, slot: int) -> Sequence[tuple[int, int]]:
+        """Until when (unix seconds) the cars that charge here want how much, Wh."""
+        cars = [visit.agent for visit in self.visits if visit.present]
+        return [
+            (car.planned_departure_s, car.need_wh) for car in cars if isinstance(car, ChargingCar)
+        ]
 
     def _expected_due_kwh(self, slot: int) -> Floats:
         """Need still to come, by slot; those that have announced themselves are counted already."""

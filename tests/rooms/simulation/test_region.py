@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from peerwatt.agents.vehicle import ChargingCar
+from peerwatt.agents.wallet import HistoryRefused
+from peerwatt.aggregator.transaction_server import traded_pairs
 from peerwatt.contracts.invariants import broken_invariants
+from peerwatt.records.codec import decode
+from peerwatt.records.market import SettledAward
 from peerwatt.records.receipts import Reason
+from peerwatt.records.sealing import SealError, open_body
+from peerwatt.records.transactions import RecordTrade, Transaction, decode_message
 from peerwatt.reporting.run_folder import RunFolder
+from peerwatt.simulation.cast import Visit
 from peerwatt.simulation.config import ConfigError, DayConfig
+from peerwatt.simulation.hub import Hub
 from peerwatt.simulation.places import place_of
 from peerwatt.simulation.region import region_chain_id, region_day
 from peerwatt.simulation.region_config import RegionConfig
@@ -191,3 +201,64 @@ def test_pairs_are_proposed_at_every_hub_by_its_own_operator(
         for hub in ("west", "mid", "east")
     }
     assert by == {hub: {f"{hub}-operator"} for hub in by}
+
+
+def test_what_cars_traded_is_recorded_once_by_buyer_and_seller(hubs_run: RegionRun) -> None:
+    """Every purchase of which a part came from another car, and nothing else."""
+    host, keys = hubs_run.world.host, hubs_run.world.keys
+    recorded = {}
+    for height in range(1, host.height + 1):
+        for data in host.block(height).transactions:
+            message = decode_message(decode(data, Transaction).message)
+            if isinstance(message, RecordTrade):
+                recorded[message.order_id] = message
+    due = {}
+    for round_id, _ in host.items("rounds"):
+        settled = [decode(v, SettledAward) for _, v in host.sealed("settlements", round_id)]
+        for pair in traded_pairs(settled):
+            due.setdefault(pair.order_id, []).append(pair)
+    assert recorded.keys() == due.keys()
+    assert len(recorded) == hubs_run.summary["trades_recorded"] > 0
+    for order_id, message in recorded.items():
+        body = open_body(message.body, keys.key("regulator"))
+        best = max(pair.energy_wh for pair in due[order_id])
+        assert (body.order_id, body.from_seller_wh) == (order_id, best)
+        with pytest.raises(SealError):
+            open_body(message.body, keys.key("supplier"))
+
+
+def test_every_wallet_checked_its_history_at_the_days_end(hubs_run: RegionRun) -> None:
+    world = hubs_run.world
+    wallets = [wallet for hub in world.hubs for wallet in hub.wallets.values()]
+    assert len(world.checked) == len(wallets) == hubs_run.summary["histories_checked"] == 11
+    assert sum(len(wallet.index) for wallet in wallets) == 2 * hubs_run.summary["trades_recorded"]
+    for wallet in wallets:
+        assert (wallet.height, wallet.block_id) == (world.host.height, world.host.head_id)
+
+
+def test_a_hub_that_withholds_a_trade_is_noticed(hubs_run: RegionRun) -> None:
+    hub = max(hubs_run.world.hubs, key=lambda hub: max(len(w.index) for w in hub.wallets.values()))
+    key, wallet = max(hub.wallets.items(), key=lambda each: len(each[1].index))
+    history = hub.memory.history(key)
+    shorter = msgspec.structs.replace(history, transactions=history.transactions[:-1])
+    with pytest.raises(HistoryRefused):
+        wallet.check(shorter)
+
+
+def test_the_transaction_server_announces_what_cars_need(hubs_run: RegionRun) -> None:
+    """Whoever has come and not left, as of the last time that anybody could order."""
+    for hub in hubs_run.world.hubs:
+        there = [visit for visit in hub.visits if visit.present]
+        assert set(hub.accounts.wallets()) == {visit.signer.key.public for visit in there}
+        last = len(hub.day.slot_start_s) - 1
+        asked = [
+            (visit.agent.planned_departure_s, visit.agent.need_wh + metered_wh(hub, visit, last))
+            for visit in there
+            if isinstance(visit.agent, ChargingCar)
+        ]
+        assert sorted(hub.server.demand().due) == sorted(each for each in asked if each[1])
+
+
+def metered_wh(hub: Hub, visit: Visit, slot: int) -> int:
+    signed = hub.readings[slot].get(visit.port)
+    return signed.reading.imported_wh if signed else 0
