@@ -96,8 +96,9 @@ def _headline(summary: RegionSummary) -> list[str]:
     cars, total = summary.cars, summary.total
     market, plug = total.baselines.market, total.baselines.plug_and_charge
     saved, away = plug.cost_usd - market.cost_usd, cars.turned_away
+    laid = f", {len(cars.days)} like days laid on one" if len(cars.days) > 1 else ""
     texts = [
-        f"{count(cars.came, 'car')} of {cars.source} ({cars.site}) looked for a hub; "
+        f"{count(cars.came, 'car')} of {cars.source} ({cars.site}{laid}) looked for a hub; "
         f"{cars.at_the_nearest:,} found a port at the nearest one and "
         f"{cars.parked - cars.at_the_nearest:,} at another, after {cars.mean_distance_m:,} m on "
         f"average. {count(cars.turned_away, 'car was', 'cars were') if away else 'None was'} "

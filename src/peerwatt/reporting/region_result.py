@@ -86,6 +86,7 @@ class Cars(Part):
 
     source: str
     site: str
+    days: list[dt.date]
     came: int
     parked: int
     at_the_nearest: int

@@ -66,7 +66,7 @@ class Recorders:
         late = self._all.now_s + LATE_S >= market_round.settle_by_s + WINDOW_S
         if self._chance.random() < (0.4 if late else 0.95):
             lies = self._wrong(message, market_round)
-            lie = self._chance.randrange(len(lies) + 8)
+            lie = self._chance.randrange(len(lies) + 12)
             if lie < len(lies):
                 message |= lies[lie]
             elif lie < len(lies) + 2:

@@ -6,8 +6,9 @@ members are everybody's; every hub has an operator, meters, rounds and a connect
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from peerwatt.simulation.sessions import Session, SessionsError, by_date, drop_r
 from peerwatt.simulation.timeline import Timeline
 from peerwatt.simulation.venue import OneProcess, Venue
 from peerwatt.simulation.world import must, signer_of
+
+S_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +54,8 @@ class RegionDay:
     """Cars of the day that found every port taken."""
     dropped: int
     """Rows of the day that are not used: stays too short or too long, plugs taken twice."""
+    laid: tuple[dt.date, ...]
+    """Whose cars come: those of the date itself and of like days before it."""
 
 
 def region_day(config: DayConfig, region: RegionConfig, sessions: Sequence[Session]) -> RegionDay:
@@ -67,8 +72,13 @@ def region_day(config: DayConfig, region: RegionConfig, sessions: Sequence[Sessi
     arriving = days.get(config.date, [])
     if not [each for each in arriving if each.session_id not in reasons]:
         hub_day(config, sessions)  # which says so, and names the dates that have some
-    before = like_days(config.date, days, config.rule.arrivals_history_days)
-    used = [s for day in (config.date, *before) for s in days[day] if s.session_id not in reasons]
+    laid = (config.date, *like_days(config.date, days, region.days - 1))
+    before = like_days(laid[-1], days, config.rule.arrivals_history_days)
+    sound = {day: [s for s in days[day] if s.session_id not in reasons] for day in (*laid, *before)}
+    used = [s for copy, day in enumerate(laid) for s in _moved(sound[day], config.date, copy)]
+    used += [
+        s for day in before for copy in range(len(laid)) for s in _moved(sound[day], day, copy)
+    ]
     used.sort(key=lambda s: (s.arrival_s, s.session_id))
     lots = sorted(hub.lot for hub in region.hubs)
     parking = park(used, lots, config.sellers.seed, region.box)
@@ -85,8 +95,22 @@ def region_day(config: DayConfig, region: RegionConfig, sessions: Sequence[Sessi
         hubs=tuple(hubs),
         idle=tuple(idle),
         turned_away=tuple(s for s in parking.turned_away if s.local_date == config.date),
-        dropped=sum(each.session_id in reasons for each in arriving),
+        dropped=sum(each.session_id in reasons for day in laid for each in days[day]),
+        laid=laid,
     )
+
+
+def _moved(sessions: Sequence[Session], date: dt.date, copy: int) -> Iterator[Session]:
+    """The sessions at the same hours of a date; all but the first copy with ids of their own."""
+    for session in sessions:
+        by_s = (date - session.local_date).days * S_PER_DAY
+        yield replace(
+            session,
+            session_id=f"{session.session_id}-{copy}" if copy else session.session_id,
+            arrival_s=session.arrival_s + by_s,
+            departure_s=session.departure_s + by_s,
+            stated_departure_s=session.stated_departure_s + by_s,
+        )
 
 
 def _hubs_day(config: DayConfig, hub: HubConfig, parking: Parking) -> HubsDay | None:

@@ -73,6 +73,8 @@ class RegionConfig(ConfigPart):
     """Every hub, in any order."""
     cars_from: BoxConfig | None = None
     """Where cars look for a hub, evenly spread; null = the smallest box around all hubs."""
+    days: Annotated[int, Field(ge=1, le=30)] = 1
+    """The cars of so many like days, newest first, come on the one date, each at its own hour."""
     note: str = ""
     """Where the places come from; stands in the report."""
 

@@ -112,6 +112,7 @@ class RegionRun:
             "cars": {
                 "source": self._source,
                 "site": config.site,
+                "days": [str(date) for date in day.laid],
                 "came": len(parked) + len(day.turned_away),
                 "parked": len(parked),
                 "at_the_nearest": sum(each.tried == 0 for each in parked),

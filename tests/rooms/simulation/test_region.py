@@ -262,3 +262,26 @@ def test_the_transaction_server_announces_what_cars_need(hubs_run: RegionRun) ->
 def metered_wh(hub: Hub, visit: Visit, slot: int) -> int:
     signed = hub.readings[slot].get(visit.port)
     return signed.reading.imported_wh if signed else 0
+
+
+def test_cars_of_like_days_can_be_laid_on_one(
+    hubs_run: RegionRun, hubs_config: DayConfig, caltech_sessions: Sessions
+) -> None:
+    """Each at its own hour, under another name; the date's own cars stay what they are."""
+    roomy = [hub | {"ports": 200} for hub in hubs_run.region.model_dump()["hubs"]]
+    one = region_day(hubs_config, region_of(hubs_run, hubs=roomy), caltech_sessions)
+    three = region_day(hubs_config, region_of(hubs_run, hubs=roomy, days=3), caltech_sessions)
+    assert one.laid == three.laid[:1]
+    assert len(three.laid) == 3
+    alone, together = (
+        {each.session.session_id: each for hub in day.hubs for each in hub.parked}
+        for day in (one, three)
+    )
+    for name, each in alone.items():
+        assert together[name].place == each.place
+        assert together[name].session.arrival_s == each.session.arrival_s
+    more = together.keys() - alone.keys()
+    assert {name.rpartition("-")[2] for name in more} == {"1", "2"}
+    assert all(together[name].session.local_date == hubs_config.date for name in more), (
+        "all on the one date"
+    )
