@@ -17,6 +17,7 @@ from fuzz_bench import Bench, head_signature, settled_hub, start
 from fuzz_choices import ByteChoices
 from fuzz_decoders import CHAIN_ID, MANIFEST_FILES, PASSPHRASE
 from fuzz_engine import snapshot_of
+from fuzz_hubs import hub_seeds
 from fuzz_ledger import live
 from fuzz_moves import KINDS, message
 from fuzz_registry import good_certificate, good_request
@@ -94,6 +95,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "snapshot": (snapshot_of()[0],),
         "certificate": (good_certificate(),),
         "address_request": (encode(good_request()),),
+        **hub_seeds(),
         "ledger": _lives(),
     }
 

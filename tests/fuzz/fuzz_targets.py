@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fuzz_decoders as decoders
 import fuzz_engine
+import fuzz_hubs
 import fuzz_registry
 from fuzz_ledger import ledger
 
@@ -42,6 +43,9 @@ TARGETS: dict[str, Target] = {
     "snapshot": fuzz_engine.snapshot,
     "certificate": fuzz_registry.certificate,
     "address_request": fuzz_registry.address_request,
+    "sites": fuzz_hubs.sites,
+    "sealed_body": fuzz_hubs.sealed_body,
+    "history": fuzz_hubs.history,
     "ledger": ledger,
 }
 

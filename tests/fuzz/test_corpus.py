@@ -34,6 +34,9 @@ GOOD = {
     "snapshot": "taken",
     "certificate": "of 8ABC123",
     "address_request": "3 tokens",
+    "sites": "good: 2 hubs",
+    "sealed_body": "opened: True",
+    "history": "whole: True",
 }
 
 
