@@ -39,7 +39,7 @@ class Recorders:
     def weight(self) -> int:
         """How much there is to say: most where energy moved of which nobody has said so yet."""
         whole = self._whole()
-        return 150 if any(each.new for each in whole) else 16 * bool(whole)
+        return 300 if any(each.new for each in whole) else 16 * bool(whole)
 
     def act(self) -> bytes | None:
         """A record of a settled purchase, if there is one. Cars seldom trade here, and what is
