@@ -85,14 +85,11 @@ class Actors:
             (self._trustees.act, 12),
             (self._recorders.act, self._recorders.weight),
         )
-        doings, weights = zip(*weighted, strict=True)
-        [do] = self._chance.choices(doings, weights)
-        message: bytes | None = do()
-        return message
+        [(do, _)] = self._chance.choices(weighted, [weight for _, weight in weighted])
+        return do()
 
     def tick(self) -> bytes | None:
-        """The clock's next message: to the second in which something is due, or any step; seldom a
-        large one while members may propose."""
+        """To the second in which something is due, any step, or seldom a large one."""
         now_s = self._all.now_s
         due = [int.from_bytes(key[:8], "big") for key, _ in self._all.host.items("agenda")]
         for _, each in self.rounds(RoundStatus.CLOSED):
