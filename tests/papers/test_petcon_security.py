@@ -7,10 +7,11 @@ the code that runs: what holds, and where it stops. docs/petcon-security.md says
 from __future__ import annotations
 
 import json
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 from nacl.pwhash import argon2id
@@ -27,6 +28,8 @@ from small_hub import (
 from traded_hub import receipt, traded
 
 from peerwatt.hosts.cometbft.commits import COMMITS, Signatures, engine_genesis
+from peerwatt.mechanisms.auction_rounds import auction_turns
+from peerwatt.mechanisms.privacy import reveal_buyers, reveal_values
 from peerwatt.records import auction
 from peerwatt.records import transactions as tx
 from peerwatt.records.bundles import Verdict, is_sound, verify_bundle
@@ -35,6 +38,7 @@ from peerwatt.records.market import RoundStatus
 from peerwatt.records.receipts import Reason
 from peerwatt.registry.register import Book, Register, request_addresses
 from peerwatt.sdk import keystore
+from peerwatt.studies.petcon.setting import draw
 
 RECORDED = Path(__file__).parents[1] / "differential" / "recorded_chain"
 HEADERS = 30
@@ -188,6 +192,21 @@ def test_2_wallets_of_one_certificate_have_nothing_in_common() -> None:
     same = [n for n in first.__struct_fields__ if getattr(first, n) == getattr(second, n)]
     assert same == ["chain_id", "nonce", "valid_until_s", "authority"]
     assert hub.account("ann/0") == hub.account("ann/1")
+
+
+def test_2_but_two_turns_of_bids_give_away_what_is_behind_them() -> None:
+    """Of the paper's own market, by nothing but energies and bids; of who stood at a limit in both
+    turns less is learned."""
+    market = draw(1)
+    turns = list(islice(auction_turns(market.buyers, market.sellers, theta=None), 3))[1:]
+    heard = [reveal_values(t.payments, t.allocation.kwh, t.next_payments).value for t in turns]
+    energies = np.array([turn.allocation.kwh.sum(axis=1) for turn in turns])
+    found = reveal_buyers(np.array(heard), energies, efficiency=0.8)
+    known = ~np.isnan(found.weight)
+    assert known.mean() > 0.3
+    np.testing.assert_allclose(found.weight[known], market.buyers.weight[known], rtol=1e-6)
+    minima = market.buyers.minimum_kwh[known]
+    np.testing.assert_allclose(found.minimum_kwh[known], minima, rtol=1e-6)
 
 
 # --- 3) wallets

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
-from peerwatt.contracts.state import POT, chain_of
+from peerwatt.contracts.state import POT, REWARDS, chain_of
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.codec import CodecError, decode
 from peerwatt.records.market import Award, SettledAward
@@ -24,6 +24,7 @@ from peerwatt.records.receipts import Reason
 from peerwatt.records.transactions import CheckIn, Message, parse
 
 CLOCK, THE_POT, NOBODY = "clock", "the pot", "a stranger"
+THE_REWARDS = "the reward account"
 UNPLUGGED = "a wallet that never checked in"
 IDENTITY = ("order_id", "owner", "port", "side")
 Rows = dict[str, dict[str, Any]]
@@ -79,7 +80,7 @@ def _messages(chain: Replica) -> Iterator[tuple[Message | None, int, str]]:
 def _names_of(chain: Replica) -> dict[bytes, str]:
     """Who acted: members by name, wallets by the port that they came to first, and which of those
     who came there."""
-    names = {POT: THE_POT, chain_of(chain.state).tick_key: CLOCK}
+    names = {POT: THE_POT, REWARDS: THE_REWARDS, chain_of(chain.state).tick_key: CLOCK}
     names |= {key: member.name for key, member in chain.items("members")}
     turns: Counter[str] = Counter()
     for message, reason, _ in _messages(chain):

@@ -16,8 +16,8 @@ LESSONS = {
     "welfare-proposed": BIDS,
     "iterative-auction": (
         "an order says a limit alone, but the last two bids of every pair stand in the block, and "
-        "two bids with their energies give a buyer's willingness and minimum, and a seller's two "
-        "cost factors, exactly"
+        "two bids with their energies give a buyer's willingness and minimum exactly, if its "
+        "energy moved; one bid to two buyers gives a seller's two cost factors"
     ),
 }
 OTHERS = (

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from peerwatt.hosts.replica import Replica
 from peerwatt.records import transactions as tx
-from peerwatt.records.codec import decode
 from peerwatt.reporting.linkage import Joined
 
 BUY, SELL = "buy", "sell"
@@ -52,9 +51,8 @@ class _Reader:
         default_factory=list
     )
 
-    def read(self, height: int, transaction: tx.Transaction) -> None:
+    def read(self, height: int, transaction: tx.Transaction, message: tx.Message) -> None:
         """Take in one accepted message."""
-        message = tx.decode_message(transaction.message)
         match message:
             case tx.CheckOut():
                 self.freed[f"{message.site}/{message.port}"] = height
@@ -89,7 +87,7 @@ def seen_orders(chain: Replica) -> list[Seen]:
         receipts = chain.receipts(height)
         for data, receipt in zip(chain.block(height).transactions, receipts, strict=True):
             if receipt.ok:
-                reader.read(height, decode(data, tx.Transaction))
+                reader.read(height, *tx.parse(data))
     found = [_seen(reader, *each) for each in reader.orders]
     return sorted(found, key=lambda each: (each.slot, each.order_id))
 

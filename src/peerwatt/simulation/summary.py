@@ -21,9 +21,8 @@ from peerwatt.mechanisms.scheduling import (
     plug_and_charge,
     without_sellers,
 )
-from peerwatt.records.codec import decode
 from peerwatt.records.market import Mechanism, PriceRule, Round
-from peerwatt.records.transactions import FundRewards, Transaction, Transfer, decode_message
+from peerwatt.records.transactions import FundRewards, Transfer, parse
 from peerwatt.reporting.clearing_gap import gap_ppb
 from peerwatt.simulation.cast import ROOF, Visit
 from peerwatt.simulation.config import DayConfig
@@ -216,7 +215,7 @@ def _given_ucoin(chain: Replica, height: int) -> int:
     given = 0
     for data, receipt in zip(chain.block(height).transactions, chain.receipts(height), strict=True):
         if receipt.ok:
-            message = decode_message(decode(data, Transaction).message)
+            _, message = parse(data)
             if isinstance(message, FundRewards) or (
                 isinstance(message, Transfer) and message.to == REWARDS
             ):

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from peerwatt.audit.lessons import LESSONS
 from peerwatt.audit.linkage import EVIDENCE, Seen, linkage, seen_orders
+from peerwatt.records.market import Mechanism
 from peerwatt.reporting.linkage import Joined, linkage_plot
 from peerwatt.simulation.cast import ROOF
 from peerwatt.simulation.run import DayRun
+from peerwatt.simulation.tables import mechanism_name
 
 
 def seen(at: int, slot: int, **changes: Any) -> Seen:
@@ -102,6 +105,10 @@ def test_fresh_wallets_hide_all_but_the_port(small_run: DayRun, fresh_run: DayRu
     assert fresh["wallet"] == fresh["transfers"] == 0
     assert fresh["funding"] == fresh["a blind guess"] < session["funding"]
     assert fresh["port and time"] == fresh["all together"] == 1
+
+
+def test_of_every_mechanism_it_is_said_what_it_gives_away() -> None:
+    assert set(LESSONS) == {mechanism_name(each) for each in Mechanism}
 
 
 def test_the_plot_has_a_bar_for_each_day_and_evidence() -> None:
