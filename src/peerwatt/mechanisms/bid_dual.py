@@ -11,7 +11,8 @@ over gamma >= 0 and nu of either sign: convex, and steep where a price comes nea
 sellers' rents each buyer's is the root of a function of one number, and the other way round: a
 sweep over both never raises the dual, but is slow where many limits bind on both sides. There
 Newton's step in all rents that are not at zero, projected on their signs, ends it (Bertsekas,
-SIAM J. Control Optim. 20(2), 1982, doi:10.1137/0320018).
+SIAM J. Control Optim. 20(2), 1982, doi:10.1137/0320018). Where bids differ by so many orders that
+these stall, `bid_interior` brings rents near enough first.
 """
 
 from __future__ import annotations
@@ -20,39 +21,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from peerwatt.mechanisms.allocation import FloatArray
+from peerwatt.mechanisms.bid_interior import follow
+from peerwatt.mechanisms.bid_system import Bids, BoolArray, solve_bordered
 from peerwatt.mechanisms.welfare_newton import NotConvergedError
-
-BoolArray = NDArray[np.bool_]
 
 ROOT_STEPS = 40
 ROOT_TOLERANCE = 1e-6
 """Of a sweep's roots, relative: Newton's step makes up for the rest."""
 MOST_SWEEPS = 400
-ROUNDING = 1e-6
-"""Relative error of a limit below which lack of progress is rounding: rents that nearly cancel."""
+PRICE_DIGITS = 1e-15
+"""Of a rent or asked price: what rounding takes from a price in which they nearly cancel."""
+LEAST_ROUNDING, MOST_ROUNDING = 1e-9, 1e-3
 STALLED = 6
+"""Steps without half the error, after which what is left is rounding, if that can be so much."""
 REFUTE_EVERY = 10
-RIDGE = 1e-13
-"""Relative, so that the system has a solution where all limits bind: there the rents of one side
-may rise by what those of the other fall."""
 TRIALS = 30
 TOO_FAR = 8.0
 """No rent moves in one step by more than this many times the highest rent or price."""
-
-
-@dataclass(slots=True)
-class Bids:
-    """Checked bids, (I, J), and their limits; see `iterative_auction.solve_allocation`."""
-
-    payments: FloatArray
-    unit_prices: FloatArray
-    """Infinite where nothing is bid, so that nothing is got."""
-    minimum: FloatArray
-    maximum: FloatArray
-    supply: FloatArray
 
 
 @dataclass(slots=True)
@@ -100,13 +87,25 @@ class BidDual:
         Raises NotConvergedError.
         """
         here = best = self._sweep(*self._start(start))
-        stalled = 0
-        while best.error > tolerance and not (best.error < ROUNDING and stalled >= STALLED):
+        stalled, stalls = 0, 0
+        while best.error > tolerance:
+            if stalled >= STALLED:
+                refute(here.buyers)
+                if best.error <= min(self._rounding(best), MOST_ROUNDING):
+                    break
+                stalls += 1
+                if stalls == 1:
+                    buyers, sellers = follow(self.bids, refute)
+                    here = self._at(buyers, sellers, self._price(buyers, sellers))
+                    best, stalled = min(here, best, key=lambda each: each.error), 0
             if self.sweeps >= MOST_SWEEPS:
                 raise NotConvergedError(
                     f"no allocation in {MOST_SWEEPS} sweeps: a limit is missed by {best.error:.3g}"
                 )
-            here = self._newton(here) or self._sweep(here.buyers, here.sellers)
+            there = self._newton(here, best.error)
+            if there.error > 0.5 * here.error:
+                there = self._sweep(there.buyers, there.sellers)
+            here = there
             stalled = 0 if here.error < 0.5 * best.error else stalled + 1
             if here.error < best.error:
                 best = here
@@ -121,7 +120,11 @@ class BidDual:
         enough = np.divide(total, bids.supply, out=np.zeros_like(total), where=bids.supply > 0)
         if start is None:
             return np.zeros_like(bids.minimum), enough
-        return start[0], np.maximum(start[1], 1e-6 * enough)
+        free = np.minimum.reduce(bids.unit_prices, axis=0, initial=np.inf) == 0
+        return start[0], np.where(free, np.maximum(start[1], 1e-6 * enough), start[1])
+
+    def _price(self, buyers: FloatArray, sellers: FloatArray) -> FloatArray:
+        return np.asarray(self.bids.unit_prices + sellers + buyers[:, None])
 
     def _at(self, buyers: FloatArray, sellers: FloatArray, price: FloatArray) -> Rents:
         bids = self.bids
@@ -149,6 +152,16 @@ class BidDual:
             error=error,
         )
 
+    def _rounding(self, here: Rents) -> float:
+        """The error that prices' last digits may leave."""
+        parts = self.bids.unit_prices + here.sellers + np.abs(here.buyers)[:, None]
+        digits = np.multiply(parts, PRICE_DIGITS, out=np.zeros_like(parts), where=here.energy > 0)
+        moved = here.energy * (digits / here.price)
+        return LEAST_ROUNDING + max(
+            _greatest(np.add.reduce(moved, axis=1) * here.bound_buyers, here.bound),
+            _greatest(np.add.reduce(moved, axis=0) * here.bound_sellers, self.bids.supply),
+        )
+
     def _sweep(self, buyers: FloatArray, sellers: FloatArray) -> Rents:
         """Buyers' rents given the sellers', then sellers' given those."""
         self.sweeps += 1
@@ -158,10 +171,11 @@ class BidDual:
         asked = bids.unit_prices + buyers[:, None]
         none = np.zeros_like(sellers)
         sellers = _roots(asked.T, bids.payments.T, sellers, none, bids.supply)
-        return self._at(buyers, sellers, asked + sellers)
+        return self._at(buyers, sellers, self._price(buyers, sellers))
 
-    def _newton(self, here: Rents) -> Rents | None:
-        """Newton's step, cut until the dual falls along it; None where it does not."""
+    def _newton(self, here: Rents, best: float) -> Rents:
+        """Newton's step, cut until the dual falls along it or the `best` error is halved; `here`
+        where neither comes about."""
         self.sweeps += 1
         by_buyers, by_sellers = _step(here)
         upper = ~self.fixed & (here.bound == self.bids.maximum)
@@ -174,7 +188,7 @@ class BidDual:
             buyers[upper] = np.maximum(buyers[upper], 0.0)
             buyers[lower] = np.minimum(buyers[lower], 0.0)
             sellers = np.maximum(here.sellers + share * by_sellers, 0.0)
-            price = self.bids.unit_prices + sellers + buyers[:, None]
+            price = self._price(buyers, sellers)
             share *= 0.5
             if not np.minimum.reduce(price, axis=None) > 0:
                 continue
@@ -182,9 +196,9 @@ class BidDual:
             # The dual is convex: where its slope back to `here` is not below zero, it is less.
             slope = _along(there.bought - here.bound, buyers - here.buyers)
             slope += _along(there.sold - self.bids.supply, sellers - here.sellers)
-            if slope >= 0 or there.error < 0.5 * here.error:
+            if slope >= 0 or there.error < 0.5 * best:
                 return there
-        return None
+        return here
 
 
 def _greatest(excess: FloatArray, limit: FloatArray) -> float:
@@ -229,33 +243,11 @@ def _roots(
 
 
 def _step(here: Rents) -> tuple[FloatArray, FloatArray]:
-    """Newton's step of all rents that are for a limit, (I,) and (J,); the rest stay.
-
-    Solved for the side with fewer of them, the other side's eliminated.
-    """
+    """Newton's step of all rents that are for a limit, (I,) and (J,); the rest stay."""
     slopes = here.energy / here.price
-    buyers, sellers = np.flatnonzero(here.bound_buyers), np.flatnonzero(here.bound_sellers)
-    of_buyers = np.add.reduce(slopes, axis=1)[buyers]
-    of_sellers = np.add.reduce(slopes, axis=0)[sellers]
-    shared = slopes[np.ix_(buyers, sellers)]
-    by_buyers, by_sellers = np.zeros_like(here.bought), np.zeros_like(here.sold)
-    excess = here.excess_bought[buyers], here.excess_sold[sellers]
-    if len(buyers) <= len(sellers):
-        by_buyers[buyers], by_sellers[sellers] = _schur(shared, of_buyers, of_sellers, *excess)
-    else:
-        found = _schur(shared.T, of_sellers, of_buyers, *excess[::-1])
-        by_sellers[sellers], by_buyers[buyers] = found
-    return by_buyers, by_sellers
-
-
-def _schur(
-    shared: FloatArray, few: FloatArray, many: FloatArray, right: FloatArray, below: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Solve [[diag(few), shared], [shared', diag(many)]] (x, y) = (right, below)."""
-    if not len(few):
-        return right, below / many
-    scaled = shared / np.sqrt(many)
-    matrix = -(scaled @ scaled.T)
-    matrix.reshape(-1)[:: len(few) + 1] += few * (1 + RIDGE)
-    x: FloatArray = np.asarray(np.linalg.solve(matrix, right - shared @ (below / many)))
-    return x, (below - x @ shared) / many
+    return solve_bordered(
+        slopes,
+        (here.bound_buyers, here.bound_sellers),
+        (np.add.reduce(slopes, axis=1), np.add.reduce(slopes, axis=0)),
+        (here.excess_bought, here.excess_sold),
+    )

@@ -41,7 +41,8 @@ from functools import partial
 import numpy as np
 
 from peerwatt.mechanisms.allocation import FloatArray
-from peerwatt.mechanisms.bid_dual import BidDual, Bids
+from peerwatt.mechanisms.bid_dual import BidDual
+from peerwatt.mechanisms.bid_system import Bids
 from peerwatt.mechanisms.welfare_book import (
     CrossedBoundsError,
     InfeasibleError,
