@@ -34,6 +34,8 @@ MOST_SWEEPS = 400
 PRICE_DIGITS = 1e-15
 """Of a rent or asked price: what rounding takes from a price in which they nearly cancel."""
 LEAST_ROUNDING, MOST_ROUNDING = 1e-9, 1e-3
+LITTLE = 0.9
+"""Of the error left by a step that did so little: a sweep does more where a price is near zero."""
 STALLED = 6
 """Steps without half the error, after which what is left is rounding, if that can be so much."""
 REFUTE_EVERY = 10
@@ -103,7 +105,7 @@ class BidDual:
                     f"no allocation in {MOST_SWEEPS} sweeps: a limit is missed by {best.error:.3g}"
                 )
             there = self._newton(here, best.error)
-            if there.error > 0.5 * here.error:
+            if there.error > LITTLE * here.error:
                 there = self._sweep(there.buyers, there.sellers)
             here = there
             stalled = 0 if here.error < 0.5 * best.error else stalled + 1
