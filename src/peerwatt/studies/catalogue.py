@@ -13,17 +13,21 @@ from peerwatt.simulation.config import parse_yaml, read_yaml, suggestion
 from peerwatt.studies.files import StudyFile, Task, read_file
 from peerwatt.studies.study import Study, StudyError, Tables
 
-FOLDERS = {"proof-of-work": "proof_of_work"}
+FOLDERS = {"petcon": "petcon", "proof-of-work": "proof_of_work"}
 NAMES = tuple(FOLDERS)
 
 
 def study_named(name: str) -> Study[Any]:
     """Raises StudyError for a name that is none."""
     match name:
-        case "proof-of-work":
-            from peerwatt.studies.proof_of_work.study import STUDY
+        case "petcon":
+            from peerwatt.studies.petcon.study import STUDY as PETCON
 
-            return STUDY
+            return PETCON
+        case "proof-of-work":
+            from peerwatt.studies.proof_of_work.study import STUDY as PROOF_OF_WORK
+
+            return PROOF_OF_WORK
     near = suggestion(name, NAMES)
     raise StudyError(f"study: no {name!r}, but {', '.join(NAMES)}{near}")
 

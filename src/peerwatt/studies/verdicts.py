@@ -109,7 +109,11 @@ def number(value: float, unit: str = "") -> str:
 def _interval(found: Estimate | None, unit: str) -> str:
     if found is None:
         return "–"
-    return "exact" if found.low == found.high else _range(found.low, found.high, unit)
+    return (
+        "exact"
+        if found.draws == 1 and found.low == found.high
+        else _range(found.low, found.high, unit)
+    )
 
 
 def _range(low: float, high: float, unit: str) -> str:
