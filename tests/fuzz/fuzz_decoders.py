@@ -45,6 +45,8 @@ from peerwatt.reporting.manifest import MANIFEST, ManifestError, check_manifest,
 from peerwatt.sdk import keystore
 from peerwatt.simulation.config import ConfigError, load
 from peerwatt.simulation.sessions import SessionsError, load_sessions
+from peerwatt.studies.catalogue import opened
+from peerwatt.studies.files import plan
 
 CHAIN_ID = start().genesis.chain_id
 PASSPHRASE = "only for fuzzing"
@@ -245,6 +247,18 @@ def config(data: bytes) -> str:
             return shape(one_line(error).partition(": ")[2])
     assert type(chosen).model_validate(chosen.model_dump()) == chosen
     return f"good: {chosen.site} {chosen.mechanism} {chosen.tariff} {chosen.battery}"
+
+
+def study_file(data: bytes) -> str:
+    """A YAML file of a study: planned, or refused in one line that names the key."""
+    with _file("study.yaml", data) as path:
+        try:
+            study, file = opened(str(path))
+            tasks = plan(study, file, None, {}).tasks
+        except ConfigError as error:
+            return shape(one_line(error).partition(": ")[2])
+    assert len({task.key("") for task in tasks}) == len(tasks)
+    return f"good: {file.study}, {min(len(tasks), 3)} tasks"
 
 
 def sessions(data: bytes) -> str:

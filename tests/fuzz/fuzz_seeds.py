@@ -35,6 +35,15 @@ from peerwatt.sdk import keystore
 
 LIVES = 12
 LIFE_BYTES = 256
+STUDY = """study: petcon
+title: t
+claim: c
+source: s
+parameters: {seed: 3, draws: 40, draws_per_task: 20}
+sweep: {experiment: [auction, lots]}
+scenarios: {full: {about: all, parameters: {tau: 2}, sweep: {tau: [1, 2.5]}}}
+expected: {payment: {says: p, where: w, unit: $, paper: 2.5, close: 0.1, expected: [2, 3]}}
+"""
 YAML = (
     "",
     "site: caltech\ndate: 2019-06-12\nlimit_kw: 7\npv_kwp: 4\n",
@@ -88,6 +97,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         ),
         "manifest": (_manifest(),),
         "config": tuple(each.encode() for each in YAML),
+        "study_file": (STUDY.encode(),),
         "sessions": (CSV.encode(), CSV.partition("\n")[0].encode()),
         "key_file": _key_files(),
         "abci": (b"", *_requests(transactions[:2])),

@@ -36,6 +36,7 @@ TARGETS: dict[str, Target] = {
     "chain_files": decoders.chain_files,
     "manifest": decoders.manifest,
     "config": decoders.config,
+    "study_file": decoders.study_file,
     "sessions": decoders.sessions,
     "key_file": decoders.key_file,
     "abci": fuzz_engine.abci,

@@ -26,6 +26,7 @@ GOOD = {
     "receipt": "sound: True",
     "chain_files": "2 of Block",
     "manifest": "",
+    "study_file": "good: petcon, 3 tasks",
     "config": "good: caltech welfare sce-tou-ev-8-2019 ideal",
     "sessions": "2 sessions",
     "key_file": "opened",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from peerwatt.simulation.config import ConfigPart, one_line, parse_yaml, suggestion
 from peerwatt.studies.study import P, Parameters, Study, StudyError
 
+MOST_POINTS = 2_000
 MOST_TASKS = 100_000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 Scalar = int | float | str
@@ -124,15 +126,17 @@ class Plan:
         found: list[Task] = []
         for point in self._points():
             draws, step = self.study.draws(point), point.draws_per_task
+            if len(found) + draws // step > MOST_TASKS:
+                raise StudyError(f"sweep: makes more than {MOST_TASKS:,} tasks")
             values = point.model_dump(mode="json", exclude={"draws_per_task"})
             for first in range(0, draws, step):
                 count = min(step, draws - first)
                 found.append(Task(self.study.name, values, first, count))
-            if len(found) > MOST_TASKS:
-                raise StudyError(f"sweep: makes more than {MOST_TASKS:,} tasks")
         return tuple(found)
 
     def _points(self) -> list[Any]:
+        if math.prod(map(len, self.sweep.values())) > MOST_POINTS:
+            raise StudyError(f"sweep: makes more than {MOST_POINTS:,} points")
         given = self.base.model_dump()
         model = type(self.base)
         return [

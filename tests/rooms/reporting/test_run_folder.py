@@ -229,3 +229,16 @@ def test_what_cannot_be_sealed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot be sealed: link: is not a regular file"):
         link_and_finish()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_described_folder_says_what_it_is_and_lists_its_files(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "out") as run:
+        run.write_json("summary.json", {"a": 1})
+        assert run.written("summary.json") == (b'{\n  "a": 1\n}\n')
+        run.write_json("timings.json", {"total_s": 1.5}, signed=False)
+        run.finish_described({"seed": 3})
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["about"], list(manifest["files"])) == ({"seed": 3}, ["summary.json"])
+    assert manifest["unlisted"] == ["timings.json"]
+    (problem,) = check_manifest(tmp_path / "out")
+    assert problem.startswith("manifest.json: malformed"), "nobody signed it"

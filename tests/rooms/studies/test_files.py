@@ -72,7 +72,14 @@ def test_a_tasks_key_follows_from_all_that_its_rows_follow_from(planned: Planned
         ({"sweep": {"bias": [0.5, 7]}}, "sweep: bias: must be less than or equal to 1, is 7"),
         ({"sweep": {"bais": [0.5]}}, "sweep.bais: unknown key; did you mean bias?"),
         ({"sweep": {"bias": []}}, "sweep.bias: must have at least 1 item"),
-        ({"sweep": {"throws": list(range(900, 1000)), "seed": list(range(200))}}, "sweep: makes"),
+        ({"sweep": {"throws": list(range(100)), "seed": list(range(200))}}, "2,000 points"),
+        (
+            {
+                "parameters": {"draws_per_task": 1, "throws": 1000},
+                "sweep": {"seed": list(range(200))},
+            },
+            "sweep: makes more than 100,000 tasks",
+        ),
         ({"scenarios": {}}, "scenarios: must have at least 1 item"),
         (
             {"scenarios": {"few": {"about": "", "parameters": {"throws": -1}}}},

@@ -71,7 +71,8 @@ def _setting(petcon: Petcon, lots: pl.DataFrame) -> Section:
             f"coordinates. These {lots.height} are ours, drawn at random in its box, with "
             f"{petcon.hubs} hubs (aggregators), of which it does not say how many there are. The "
             f"farthest lot lies {far_km:.2f} km from its hub. The lots enter no other figure: "
-            f"every draw is one lot with {petcon.buyers} charging and {petcon.sellers} discharging cars.",
+            f"every draw is one lot with {petcon.buyers} charging and {petcon.sellers} "
+            "discharging cars.",
         ],
         figures=[("fig4_lots", "Fig. 4 again, with lots of our own.")],
     )
@@ -204,9 +205,9 @@ def _privacy(noise: pl.DataFrame, secrets: pl.DataFrame) -> Section:
             "A bid over the energy that it is for is the car's marginal value, and one over that "
             "is a straight line in its energy: two rounds with different energies give away the "
             "line, with it what charging is worth (hence the state of charge) and how much is "
-            f"needed. Energies differ for {moved:.0%} of charging cars between the first two rounds. "
-            "Damping hides nothing. Noise on each bid hides something, at a cost in welfare that "
-            "is certified; whoever hears all rounds averages much of it away.",
+            f"needed. Energies differ for {moved:.0%} of charging cars between the first two "
+            "rounds. Damping hides nothing. Noise on each bid hides something, at a cost in "
+            "welfare that is certified; whoever hears all rounds averages much of it away.",
         ],
         figures=[("noise", "Noise on bids: what it hides, and what it costs.")],
         table=table(
