@@ -59,4 +59,9 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
 
 
 def _worked(task: Task) -> tuple[Task, Tables]:
-    return task, run_task(task)
+    """Raises StudyError, naming the draws, for parameters that make no market."""
+    try:
+        return task, run_task(task)
+    except ValueError as error:
+        last = task.first + task.count - 1
+        raise StudyError(f"{task.study}: draws {task.first} to {last}: {error}") from error

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 Peerwatt = Callable[..., Any]
-SMALL = ("--scenario", "quick", "--set", "members=5", "--set", "fault=none", "--set", "race_s=60")
+SMALL = ("--scenario", "quick", "--set", "members=10", "--set", "fault=none", "--set", "race_s=60")
 MAIN = "from peerwatt.cli.main import main; main()"
 RUN = ("study", "run", "proof-of-work", *SMALL)
 
@@ -58,6 +58,43 @@ def test_bad_input_is_one_line(
 ) -> None:
     assert why in peerwatt(*words).complaint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_markets_that_cannot_be_are_one_line_with_their_draws(
+    peerwatt: Peerwatt, tmp_path: Path, jobs: int
+) -> None:
+    words = ("--set", "buyers=99", "--set", "sellers=2", "--set", "experiment=auction")
+    run = ("study", "run", "petcon", "--scenario", "quick", *words, "--jobs", jobs, "--out", "x")
+    complaint = peerwatt(*run).complaint
+    assert "petcon: draws " in complaint
+    assert "infeasible: the minima of 99 buyers" in complaint
+    assert not (tmp_path / "x").exists()
+
+
+def test_petcons_bytes_do_not_depend_on_who_worked(peerwatt: Peerwatt, tmp_path: Path) -> None:
+    words = ("--set", "draws=2", "--set", "few_draws=2", "--set", "experiment=[auction,secrets]")
+    run = ("study", "run", "petcon", "--scenario", "quick", *words)
+    peerwatt(*run, "--out", "one")
+    peerwatt(*run, "--set", "draws_per_task=1", "--jobs", "2", "--out", "two")
+    names = sorted(
+        path.relative_to(tmp_path / "one").as_posix()
+        for path in (tmp_path / "one").rglob("*")
+        if path.is_file()
+    )
+    assert "tables/auctions.parquet" in names
+    for name in names:
+        if name not in ("config.json", "manifest.json", "timings.json"):
+            pair = [(tmp_path / each / name).read_bytes() for each in ("one", "two")]
+            assert pair[0] == pair[1], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["petcon", "proof-of-work"])
+def test_the_quick_scenario_finds_what_is_expected(peerwatt: Peerwatt, name: str) -> None:
+    done = peerwatt("study", "run", name, "--scenario", "quick", "--out", "x")
+    assert done.code == 0, done
+    assert "All is as expected." in done.out
 
 
 def test_an_existing_folder_is_kept(peerwatt: Peerwatt, tmp_path: Path) -> None:
