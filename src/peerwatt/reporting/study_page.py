@@ -16,7 +16,7 @@ from string import Template
 from peerwatt.reporting.page_parts import Html, pairs, paragraphs, show, table
 
 CLASSES = {"reproduced": "reproduced", "differs": "differs", "cannot be reproduced": "cannot"}
-HEAD = ("Claim", "Where", "Paper", "Ours", "95 % interval", "Expected", "Verdict")
+HEAD = ("Claim", "Verdict", "Paper", "Ours", "95 % interval", "Expected", "Where")
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ def _claims(claims: Sequence[ClaimRow]) -> Html:
     rows = [
         (
             Html(show(each.says) + "".join(f"<small>{show(text)}</small>" for text in each.words)),
-            each.where,
+            _verdict(each),
             each.paper,
             each.ours,
             each.interval,
             each.expected,
-            _verdict(each),
+            each.where,
         )
         for each in claims
     ]

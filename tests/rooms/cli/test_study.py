@@ -97,6 +97,18 @@ def test_the_quick_scenario_finds_what_is_expected(peerwatt: Peerwatt, name: str
     assert "All is as expected." in done.out
 
 
+def test_a_cluster_is_named_by_its_address(peerwatt: Peerwatt, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    words = (*RUN, "--set", "blocks=6", "--set", "draws_per_task=2")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        peerwatt(*words, "--cluster", cluster.scheduler_address, "--out", "there")
+    peerwatt(*words, "--out", "here")
+    for name in ("manifest.json", "tables/blocks.parquet"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
 def test_an_existing_folder_is_kept(peerwatt: Peerwatt, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "mine").write_text("mine")
