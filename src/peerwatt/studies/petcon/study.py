@@ -47,7 +47,7 @@ def conclude(tables: Mapping[str, pl.DataFrame], petcon: Petcon) -> Conclusion:
     return Conclusion(
         estimates=found,
         facts={"means": {name: _means(table) for name, table in tables.items()}},
-        lead=lead(found),
+        lead=lead(tables, found),
         sections=sections(tables, found, petcon),
         figures=figures_of(tables, petcon),
     )

@@ -28,9 +28,9 @@ def lead(found: Mapping[str, Estimate]) -> list[str]:
         )
     if {"silent_one", "bad_blocks"} <= found.keys():
         texts.append(
-            "What the race and the audit by all survive is less, too: one silent LAG stops the "
-            "chain, and a compromised majority has its bad blocks stored in "
-            f"{found['bad_blocks'].value:.0%} of cases and the LAGs that object blamed."
+            f"With one silent LAG {found['silent_one'].value:.0%} of blocks are decided, as the "
+            "audit waits for all. A compromised majority has a bad block stored in "
+            f"{found['bad_blocks'].value:.0%} of cases, and the LAGs that object blamed."
         )
     return texts
 
