@@ -102,7 +102,7 @@ def _show_verdicts(finished: Finished) -> None:
     from peerwatt.cli.screen import console, plain
 
     table = Table(box=None, pad_edge=False)
-    for name in ("claim", "paper", "ours", "95 % interval", "expected", "verdict"):
+    for name in ("claim", "paper", "ours", "95% interval", "expected", "verdict"):
         table.add_column(name, overflow="fold", no_wrap=name in ("claim", "ours"))
     for verdict in finished.verdicts:
         row = verdict.row()

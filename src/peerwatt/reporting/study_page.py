@@ -16,7 +16,7 @@ from string import Template
 from peerwatt.reporting.page_parts import Html, pairs, paragraphs, show, table
 
 CLASSES = {"reproduced": "reproduced", "differs": "differs", "cannot be reproduced": "cannot"}
-HEAD = ("Claim", "Verdict", "Paper", "Ours", "95 % interval", "Expected", "Where")
+HEAD = ("Claim", "Verdict", "Paper", "Ours", "95% interval", "Expected", "Where")
 
 
 @dataclass(frozen=True)

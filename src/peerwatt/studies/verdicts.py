@@ -35,7 +35,7 @@ class Verdict:
     estimate: Estimate | None
     word: Word
     missed: bool
-    """Whether the 95 % interval lies wholly outside the expected range."""
+    """Whether the 95% interval lies wholly outside the expected range."""
 
     def row(self) -> ClaimRow:
         """As the page and the screen say it."""
@@ -99,7 +99,7 @@ def number(value: float, unit: str = "") -> str:
     if not math.isfinite(value):
         return "∞"
     if unit == "%":
-        return f"{100 * value:.3g} %"
+        return f"{100 * value:.3g}%"
     size = abs(value)
     text = f"{value:,.0f}" if size >= 1000 else f"{value:.4g}" if size >= 1e-3 else f"{value:.2g}"
     shown = text.replace("-", "−")

@@ -41,8 +41,8 @@ def test_a_row_says_shares_as_per_cent() -> None:
     about = expectation(unit="%", paper=0, expected=(0.4, 0.5), note="noted")
     (verdict,) = judge({"a": about}, {"a": Estimate(0.43, 0.41, 0.45, 999)})
     row = verdict.row()
-    assert (row.paper, row.ours, row.interval) == ("0 %", "43 %", "41 % to 45 %")
-    assert (row.expected, row.words) == ("40 % to 50 %", ["noted"])
+    assert (row.paper, row.ours, row.interval) == ("0%", "43%", "41% to 45%")
+    assert (row.expected, row.words) == ("40% to 50%", ["noted"])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_row_says_shares_as_per_cent() -> None:
         (12345.6, "", "12,346"),
         (0.000051234, "", "5.1e−05"),
         (float("inf"), "", "∞"),
-        (0.0, "%", "0 %"),
+        (0.0, "%", "0%"),
     ],
 )
 def test_numbers_have_the_digits_that_count(value: float, unit: str, text: str) -> None:

@@ -186,7 +186,7 @@ def who_is_left_with_what(rows: pl.DataFrame) -> Figure:
             places = [place + 0.38 * (at - 0.5) for place in range(len(sides))]
             right.bar(places, shares, 0.36, color=colour, label=label)
             for place, share in zip(places, shares, strict=True):
-                right.text(place, share, f"{share:.0f} %", ha="center", va="bottom")
+                right.text(place, share, f"{share:.0f}%", ha="center", va="bottom")
         right.set_xticks(range(len(sides)), ["charging cars", "discharging cars"])
         right.set_ylabel("%")
         right.margins(y=0.15)
@@ -279,7 +279,7 @@ def noise_and_its_cost(rows: pl.DataFrame) -> Figure:
         axes.plot(sizes, cost, marker="s", color=UNMET, label="welfare lost, of the value traded")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xticks(sizes.to_list(), [f"{size:g} %" for size in sizes])
+        axes.set_xticks(sizes.to_list(), [f"{size:g}%" for size in sizes])
         axes.minorticks_off()
         axes.set_xlabel("noise on each bid")
         axes.set_ylabel("%")

@@ -185,9 +185,9 @@ def _hybrid(found: Found) -> Section:
         name="hybrid",
         title="Beside the grid",
         texts=[
-            "In the hybrid model the grid trades, too; 70 % of what it sends or is sent arrives, "
-            f"against 90 % between cars. Each trend of Fig. 6 is there in {held:.0%} of draws or "
-            "more. Prices are those of the optimum; the paper does not say how it counts, and "
+            "In the hybrid model the grid trades, too; 70% of what it sends or is sent arrives, "
+            f"against 90% between cars. Every trend of Fig. 6 holds in at least {held:.0%} of "
+            "draws. Prices are those of the optimum; the paper does not say how it counts, and "
             "the printed payments come to more. What the paper concludes does not follow: the "
             "hybrid model loses more energy, and its welfare is never lower, as it can do "
             "whatever PETCON can.",
@@ -241,7 +241,7 @@ def _assumed(petcon: Petcon) -> Section:
         texts=[
             "The paper gives ranges for needs, supplies and minimum rewards, the two cost factors "
             "and both efficiencies. It gives neither states of charge nor tau; only their ratio's "
-            "mean can be told from its payment. Here states are uniform from 20 to 50 % and tau is "
+            "mean can be told from its payment. Here states are uniform from 20 to 50% and tau is "
             f"{petcon.tau:g}. Signs in its eqs. (5) to (7), (11) and (12) are taken as they must "
             f"be. First bids are all alike: {petcon.first_payment:.2f} dollars a charging car in "
             "equal parts, and what the mean supply costs.",

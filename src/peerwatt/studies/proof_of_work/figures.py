@@ -96,7 +96,7 @@ def faults(means: pl.DataFrame) -> Figure:
             blamed = [row["innocent_blamed"] or math.nan for row in mine]
             at.plot(blamed, labels, "D", markersize=5, color=PRICE, label="a good LAG is blamed")
             at.set_xlim(0, 1.02)
-            at.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+            at.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
             at.set_xlabel(f"share of blocks, {size} LAGs")
             at.invert_yaxis()
             at.grid(axis="y", visible=False)
@@ -126,7 +126,7 @@ def leaders(rows: pl.DataFrame, theory: pl.DataFrame) -> Figure:
                 fmt="o",
                 capsize=3,
                 color=colour,
-                label="measured",
+                label=None if at else "measured, with its 95% interval",
             )
         axes.set_xscale("log")
         ticks = rows["race_s_mean"].unique().sort().to_list()
