@@ -25,6 +25,7 @@ from peerwatt.records.auction import (
     SignedAllocation,
     SignedBid,
     SignedInvitation,
+    is_settled,
     sign_bid,
     stalls,
 )
@@ -42,6 +43,8 @@ LEAST_SHARE = 1e-6
 """Of a first bid, so much is always bid on everybody: a bid of nothing could never grow again."""
 WARM_SHARE = 0.01
 """The same at a restart: what nobody wanted before may be wanted now."""
+TIRED_AFTER = 150
+"""Iterations of a run; from then on a bid moves by no more than what counts as rest."""
 OFFERED = 1 + 1e-6
 
 
@@ -177,11 +180,16 @@ class Bidder:
         if self._preference.buys:
             least = LEAST_SHARE * self._preference.first(len(right))[0]
             right = self._backed(self._pace.next(self._exact, right, least))
-        # Late in an auction a bid that moves too far is evidence against its order.
-        before = _whole(self._exact)
-        while stalls(iteration, before, _whole(right)):
+        while self._is_too_far(iteration, right):
             right = [(old + new) / 2 for old, new in zip(self._exact, right, strict=True)]
         return right
+
+    def _is_too_far(self, iteration: int, bids: list[float]) -> bool:
+        """Late in an auction a bid that moves far is evidence against its order; later still it
+        would only keep everybody from an end."""
+        before, after = _whole(self._exact), _whole(bids)
+        tired = iteration > TIRED_AFTER and not is_settled([before], [after])
+        return tired or stalls(iteration, before, after)
 
     def _backed(self, bids: list[float]) -> list[float]:
         """No more in all than the order holds."""

@@ -13,6 +13,8 @@ from typing import Protocol
 from peerwatt.agents.ports import BuyIntent, Intent, SellIntent
 from peerwatt.units import UCOIN_PER_COIN, WH_PER_KWH
 
+LEAST_KWH = 1e-4
+"""Less is never awarded: who gets no more, and would pay less for it than it does, gives up."""
 LEAST_FALL = 1e-6
 """A flat curve falls by a millionth."""
 
@@ -86,6 +88,8 @@ class Utility:
         for_the_minimum = sum(bids) / total * self.minimum_kwh / total
         value = max(for_the_minimum, self.marginal_usd_per_kwh(max(total, self.minimum_kwh)))
         value = min(value, self.lost_load_usd_per_kwh)
+        if total < LEAST_KWH and value * total <= sum(bids):
+            return [0.0] * len(bids)
         return [value * energy for energy in energies_kwh]
 
 

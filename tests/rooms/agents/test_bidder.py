@@ -19,6 +19,7 @@ from peerwatt.records.auction import (
     Allocation,
     Invitation,
     SignedBid,
+    is_settled,
     sign_allocation,
     sign_invitation,
     stalls,
@@ -104,6 +105,14 @@ def test_what_is_right_to_bid_is_the_papers_rule() -> None:
     assert utility.answer([1.0, 0.25], [0.1, 0.1]) == pytest.approx([4 / 15, 1 / 15])
     cost = Cost.of(OFFER)
     assert cost.answer([0.0, 1.5], [0.1, 0.1]) == pytest.approx([0.1, 0.13])
+
+
+def test_who_gets_next_to_nothing_and_finds_it_dear_gives_up() -> None:
+    utility = Utility.of(WANT, LOST_LOAD)
+    dear, cheap = [5e-5], [1e-5]
+    assert utility.answer([9e-5], dear) == [0.0]
+    assert utility.answer([9e-5], cheap) == pytest.approx([0.4 * 9e-5], rel=1e-3)
+    assert utility.answer([0.0], dear) == [0.0]
 
 
 def test_a_first_bid_wants_all_from_each_alike() -> None:
@@ -215,6 +224,19 @@ def test_a_restart_begins_from_what_was_bid_on_those_who_stay() -> None:
     assert again is not None
     assert again.bid.iteration == 0
     assert again.bid.amounts == pytest.approx([last[0], last[2]], rel=1e-9)
+
+
+def test_after_a_while_it_lets_an_auction_end() -> None:
+    """Here where energy is a little too dear, and its bids would fall for ever."""
+    agent = bidder()
+    bid = invited(agent)
+    for iteration in range(160):
+        assert bid is not None
+        before, total = bid.bid.amounts, sum(bid.bid.amounts) / 0.41e12
+        bid = told(agent, allocation(total, 0, 0, iteration=iteration))
+    assert bid is not None
+    assert is_settled([before], [bid.bid.amounts])
+    assert not is_settled([before], [tuple(each * 998 // 1000 for each in before)])
 
 
 def test_it_never_bids_more_than_its_order_holds() -> None:
