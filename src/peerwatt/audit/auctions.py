@@ -6,15 +6,15 @@ message that a member sent, by whose hash the round names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from peerwatt.contracts.auction_ends import prove
 from peerwatt.contracts.clearing import Cleared, book_of, served
 from peerwatt.contracts.state import Refusal
 from peerwatt.hosts.replica import Replica
-from peerwatt.records.codec import CodecError
 from peerwatt.records.market import BuyOrder, Mechanism, Order, Round, SellOrder
-from peerwatt.records.transactions import ProposeAuction, parse
+from peerwatt.records.transactions import ProposeAuction
+from peerwatt.simulation.tables import auction_ends
 
 
 class Auctions:
@@ -25,7 +25,7 @@ class Auctions:
         self._absent: dict[bytes, None] = {}
         rounds = [each for _, each in chain.items("rounds")]
         if any(each.mechanism == Mechanism.ITERATIVE_AUCTION for each in rounds):
-            self._ends = dict(_ends(chain))
+            self._ends = auction_ends(chain)
             absent = (event.key for _, event in chain.events() if event.kind == "absent")
             self._absent = dict.fromkeys(absent)
 
@@ -43,14 +43,3 @@ class Auctions:
         if isinstance(found, Refusal):
             return f"prove nothing ({found.reason.name})"
         return served(book_of(each, listed), found)
-
-
-def _ends(chain: Replica) -> Iterator[tuple[bytes, ProposeAuction]]:
-    for height in range(1, chain.height + 1):
-        for data in chain.block(height).transactions:
-            try:
-                transaction, message = parse(data)
-            except CodecError:
-                continue
-            if isinstance(message, ProposeAuction):
-                yield transaction.message_id, message

@@ -49,6 +49,7 @@ class MechanismName(StrEnum):
     UNIFORM = "uniform"
     WELFARE_PAIRS = "welfare-pairs"
     WELFARE_PROPOSED = "welfare-proposed"
+    ITERATIVE_AUCTION = "iterative-auction"
 
 
 class PeerName(StrEnum):

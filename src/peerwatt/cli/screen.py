@@ -195,7 +195,7 @@ def show_clearings(clearings: Sequence[Certified], zone_name: str) -> None:
     )
     table = Table(box=None, pad_edge=False)
     for name in ("slot", "mechanism", "cleared by"):
-        table.add_column(name, max_width=16, no_wrap=True)
+        table.add_column(name, max_width=17, no_wrap=True)
     for name in ("orders", "traded", "gap", "of traded"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = sorted(clearings, key=lambda each: -_share(each))[:MOST_CLEARINGS]

@@ -45,7 +45,7 @@ class Rules:
     """Who has not answered for so long is absent."""
     tolerance: float = 2e-4
     """It concludes when buyers' and sellers' bids change by less, as relative Frobenius norms,"""
-    patience: int = 80
+    patience: int = 40
     """or, after so many iterations of a run, by what the ledger takes for rest."""
     max_iterations: int = 500
     """Of all runs together."""

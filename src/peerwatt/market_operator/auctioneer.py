@@ -94,7 +94,8 @@ class Auctioneer:
         self._round_id = round_id
         self._round = market_round
         self._orders = {order.order_id: order for order in orders}
-        self._key, self._chain_id = key, chain_id
+        self._key, self.chain_id = key, chain_id
+        self.public = key.public
         self._report_by_ms, self._end_by_ms = report_by_ms, end_by_ms
         self._rules = rules
         self._run = 0
@@ -191,7 +192,7 @@ class Auctioneer:
         if not buyers:
             return self._fail("buyers: nobody is left who buys")
         self._await(now_ms)
-        return [sign_invitation(self._invitation, self._key, self._chain_id)]
+        return [sign_invitation(self._invitation, self._key, self.chain_id)]
 
     def _check(self, signed: SignedBid) -> None:
         bid = signed.bid
@@ -212,7 +213,7 @@ class Auctioneer:
         if bid.answers != (NO_HASH if sent is None else record_id(sent.allocation)):
             raise BidError("answers: is not the allocation that was sent")
         check_amounts(self._invitation, order, bid.amounts)
-        if not signed.is_signed(order.owner, self._chain_id):
+        if not signed.is_signed(order.owner, self.chain_id):
             raise BidError("signature: is not the order's owner's")
 
     def _step(self, now_ms: int) -> list[Word]:
@@ -306,7 +307,7 @@ class Auctioneer:
             order_id=order_id,
             energies_uwh=energies_uwh,
         )
-        return sign_allocation(allocation, self._key, self._chain_id)
+        return sign_allocation(allocation, self._key, self.chain_id)
 
     def _conclude(self, rents: Rents) -> list[Word]:
         self.conclusion = Conclusion(

@@ -14,7 +14,9 @@ from peerwatt.reporting.day_words import count, dollars, kwh, price, why_this_pr
 from peerwatt.units import WH_PER_KWH
 
 GRID_ALONE, LEDGER_ITSELF = "grid alone", "ledger"
-PAIRS = "welfare-pairs"
+PAIRS, AUCTION = "welfare-pairs", "iterative-auction"
+OWN_PRICES = (PAIRS, AUCTION)
+"""Mechanisms in which every buyer pays a price of its own."""
 Row = dict[str, Any]
 
 
@@ -50,8 +52,8 @@ def how_good(result: DayResult) -> list[str]:
         said.append(
             "Take any other way to clear the same orders of a round: all parties together could "
             "have gained by it no more than what is drawn here. That is no estimate but a proof, "
-            "which the ledger works out from the prices: it holds whoever cleared the round, and "
-            "however."
+            f"which the ledger works out from the {_proof(result)}: it holds whoever cleared the "
+            "round, and however."
         )
         said.append(
             f"{_who(result)} In none of them was more than {at_most(clearings.largest_gap_ppb)} of "
@@ -73,7 +75,11 @@ def _who(result: DayResult) -> str:
         return f"The ledger itself cleared {count(clearings.by_ledger, 'round')}."
     text = f"A member proposed the clearing of {count(clearings.by_members, 'round')} and proved it"
     ledger = f"; the ledger itself cleared {clearings.by_ledger:,}" if clearings.by_ledger else ""
-    return f"{text} by its prices{ledger}."
+    return f"{text} by its {_proof(result)}{ledger}."
+
+
+def _proof(result: DayResult) -> str:
+    return "last bids" if AUCTION in result.summary.mechanism else "prices"
 
 
 def _meaning(result: DayResult) -> str:
@@ -88,6 +94,11 @@ def _meaning(result: DayResult) -> str:
             "A seller's cost rises with what it sends to each buyer; energies are counted before "
             "they are rounded to whole Wh."
         )
+    if AUCTION in result.summary.mechanism:
+        return (
+            "Counted is what the last bids say that energy is worth: how far that is from what it "
+            "is truly worth, nobody but the bidders knows."
+        )
     return "What is left is the rounding to whole Wh and to a millionth of a dollar."
 
 
@@ -99,6 +110,8 @@ def clearing_facts(market_round: Row) -> list[tuple[str, str]]:
     said = {LEDGER_ITSELF: "the ledger itself", GRID_ALONE: "the ledger, without sellers"}
     name = said.get(str(who), str(who))
     facts = [("Cleared by", name), ("Traded", _fine(market_round["traded_ucoin"]))]
+    if market_round["iterations"] is not None:
+        facts.append(("Bids and answers until they were at rest", str(market_round["iterations"])))
     share = share_ppb(market_round)
     if share is not None:
         facts.append(("Could be better by at most", _fine(market_round["gap_ucoin"])))
@@ -124,7 +137,7 @@ def cleared_words(market_round: Row, paid: list[int], volume_wh: int) -> str | N
     cleared = market_round["price_ucoin_per_kwh"]
     if cleared is None:
         return None
-    if market_round["mechanism"] != PAIRS:
+    if market_round["mechanism"] not in OWN_PRICES:
         return f"{kwh(volume_wh, 2)} at {price(cleared)}"
     if not paid:
         return f"{kwh(volume_wh, 2)} for the grid"
@@ -140,7 +153,7 @@ def paid_words(paid: list[int]) -> str:
 def why_this_clearing(market_round: Row) -> str:
     """What set a round's price or, in pairs, its prices."""
     alone = market_round["cleared_by"] == GRID_ALONE
-    if market_round["mechanism"] != PAIRS or market_round["cleared_by"] is None:
+    if market_round["mechanism"] not in OWN_PRICES or market_round["cleared_by"] is None:
         text = why_this_price(market_round)
         note = "The supplier could not stand behind the sellers' surplus, so they were left out. "
         return note + text if alone else text

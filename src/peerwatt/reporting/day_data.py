@@ -13,7 +13,7 @@ from peerwatt.reporting.clearing_gap import PPB
 from peerwatt.reporting.curves import round_curves
 from peerwatt.reporting.day_clearing import (
     LEDGER_ITSELF,
-    PAIRS,
+    OWN_PRICES,
     cleared_words,
     clearing_facts,
     dearest_buyer_price,
@@ -85,7 +85,7 @@ def _round(result: DayResult, series: EnergySeries, at: int, row: Row) -> Row:
     bought = mine["awards"].filter(mine["awards"]["side"] == "buy")
     paid = bought["price_ucoin_per_kwh"].to_list()
     cleared = cleared_words(row, paid, volume_wh)
-    pairs, share = row["mechanism"] == PAIRS, share_ppb(row)
+    pairs, share = row["mechanism"] in OWN_PRICES, share_ppb(row)
     curves = round_curves(row, mine["orders"])
     when = _when(result, series, at)
     shown, more = _shown(result, mine["orders"])
@@ -160,7 +160,7 @@ def _line(when: str, series: EnergySeries, at: int, row: Row, paid: list[int]) -
     cleared = row["price_ucoin_per_kwh"]
     if cleared is None:
         parts.append("void")
-    elif row["mechanism"] != PAIRS:
+    elif row["mechanism"] not in OWN_PRICES:
         parts.append(f"clearing price {price(cleared)}")
     else:
         parts.append(f"buyers pay {paid_words(paid)}" if paid else "nobody bought")
@@ -212,9 +212,9 @@ def _money(row: Row) -> list[tuple[str, str]]:
     parties["Sum"] = sum(parties.values())
     shown = [(name, signed_dollars(usd(ucoin), 4)) for name, ucoin in parties.items()]
     dearest = ("Buyers pay, per kWh", row["buyer_price_ucoin_per_kwh"])
-    if row["mechanism"] == PAIRS:
+    if row["mechanism"] in OWN_PRICES:
         dearest = ("Buyers pay at most, per kWh", dearest_buyer_price(row))
-    mean = mean_buyer_price(row) if row["mechanism"] == PAIRS else None
+    mean = mean_buyer_price(row) if row["mechanism"] in OWN_PRICES else None
     prices = (
         dearest,
         ("on average, per kWh", mean),

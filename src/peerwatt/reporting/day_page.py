@@ -12,7 +12,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from peerwatt.reporting.day_clearing import how_good
+from peerwatt.reporting.day_clearing import AUCTION, how_good
 from peerwatt.reporting.day_data import first_shown, page_data
 from peerwatt.reporting.day_result import DayResult, read_result
 from peerwatt.reporting.day_sections import (
@@ -45,6 +45,11 @@ SUPPLY_IN_PAIRS = (
     "In pairs a seller's cost rises with what it sends to each buyer, so the supply that is drawn "
     "is for one price for all: of each seller, (price − ask) / slope to every buyer, up to its "
     "order. The mark reaches from the cheapest buyer's price to the dearest's."
+)
+SUPPLY_IN_AUCTIONS = (
+    "An order in an auction says its limit alone, so what is drawn is what everybody would have "
+    "taken and given at the worst price that it agreed to. The mark reaches from the cheapest "
+    "buyer's price to the dearest's."
 )
 
 
@@ -119,9 +124,15 @@ def _rounds(result: DayResult) -> Html:
         "legend_energy": legend,
         "price_name": "dearest buyer" if pairs else "clearing price",
         "buyers_name": "buyers pay on average" if pairs else "buyers pay",
-        "supply_words": SUPPLY_IN_PAIRS if pairs else "",
+        "supply_words": _supply_words(result),
     }
     return Html(Template(page_part("rounds.html")).substitute(parts))
+
+
+def _supply_words(result: DayResult) -> str:
+    if AUCTION in result.summary.mechanism:
+        return SUPPLY_IN_AUCTIONS
+    return SUPPLY_IN_PAIRS if result.summary.price_rule == PAIRWISE else ""
 
 
 def _clearing(result: DayResult) -> Html:

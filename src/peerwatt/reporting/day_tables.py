@@ -18,9 +18,10 @@ Columns = dict[str, tuple[str, str]]
 ROUNDS: Columns = {
     "slot_start_s": (INT, "when the slot starts that is traded, unix seconds"),
     "status": (STR, "where the round ended, such as settled or void"),
-    "mechanism": (STR, "how it was cleared: welfare, uniform, welfare-pairs, -proposed"),
+    "mechanism": (STR, "how it was cleared, such as welfare or iterative-auction"),
     "cleared_by": (STR, "ledger, the member that proved it, or grid alone; none if void"),
     "gap_ucoin": (INT, "welfare that it may have left on the table, at most; none if void"),
+    "iterations": (INT, "steps of the last run of its auction; none where there was none"),
     "traded_ucoin": (INT, "worth of the bought energy at the buyers' prices; none if void"),
     "price_ucoin_per_kwh": (INT, "clearing price, in pairs that of the connection; none if void"),
     "buyer_price_ucoin_per_kwh": (INT, "what buyers pay, in pairs the dearest; none if void"),

@@ -114,6 +114,9 @@ def _whole(name: str, value: object) -> int:
 # 2 l1 of the roof in a pairs round, ucoin/kWh^2: a tenth of a cent more for the second kWh.
 ROOF_SLOPE = 1_000
 
+PAIRED = ("welfare-pairs", "iterative-auction")
+"""Mechanisms in which a seller's cost rises with what it sends to each buyer."""
+
 AgentFor = Callable[[Session, Agent], Agent]
 """A user's own choice of agents: given a session and our agent for it, the agent to use. What a
 car needs counts in the published sums if its agent is a `ChargingCar`, which states it."""
@@ -137,7 +140,7 @@ def visits_of(
                 name=ROOF,
                 port=ROOF,
                 wallets=[Signer(keys.wallet(ROOF), host)],
-                agent=Rooftop(ROOF_SLOPE if config.mechanism == "welfare-pairs" else 0),
+                agent=Rooftop(ROOF_SLOPE if config.mechanism in PAIRED else 0),
                 arrival_s=day.start_s - ORDER_LEAD_S,
                 departure_s=int(day.slot_start_s[-1]) + day.slot_s,
                 need_wh=0,

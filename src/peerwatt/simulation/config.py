@@ -168,7 +168,9 @@ class DayConfig(ConfigPart):
     """Hours of the local clock from midnight to the end."""
     round_min: Literal[5, 10, 15, 20, 30, 60] = 15
     """Length of a round, minutes."""
-    mechanism: Literal["welfare", "uniform", "welfare-pairs", "welfare-proposed"] = "welfare"
+    mechanism: Literal[
+        "welfare", "uniform", "welfare-pairs", "welfare-proposed", "iterative-auction"
+    ] = "welfare"
     """How a round is cleared."""
     need: Literal["delivered", "requested"] = "delivered"
     """What a car needs: what it truly took, or what its driver asked for, capped."""

@@ -224,13 +224,13 @@ def _given_ucoin(chain: Replica, height: int) -> int:
 
 
 def _price_rules(market: Sequence[Round]) -> str:
-    """Who pays which price: the tariff's rule; in pairs each buyer its own; where a feeder is full
-    everybody that of its feeder."""
+    """Who pays which price: the tariff's rule; in pairs and auctions each buyer its own; where a
+    feeder is full everybody that of its feeder."""
     return ", ".join(sorted({_price_rule(each) for each in market}))
 
 
 def _price_rule(each: Round) -> str:
-    if each.mechanism == Mechanism.WELFARE_PAIRS:
+    if each.mechanism in (Mechanism.WELFARE_PAIRS, Mechanism.ITERATIVE_AUCTION):
         return "pairwise"
     if each.clearing is not None and any(each.clearing.feeder_prices):
         return PriceRule.MARGINAL.name.lower()

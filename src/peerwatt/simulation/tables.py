@@ -23,7 +23,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason, Receipt
-from peerwatt.records.transactions import parse
+from peerwatt.records.transactions import ProposeAuction, parse
 from peerwatt.simulation.cast import ROOF
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ TOTALS = (
     *("paid_ucoin", "received_ucoin", "penalty_ucoin", "supplier_ucoin", "operator_ucoin"),
     "pot_ucoin",
 )
-CLEARED = ("cleared_by", "gap_ucoin", "traded_ucoin")
+CLEARED = ("cleared_by", "gap_ucoin", "iterations", "traded_ucoin")
 LEDGER_ITSELF, GRID_ALONE = "ledger", "grid alone"
 """Who cleared a round that no member proved; the second without its sellers."""
 PRICES = ("price", "buyer_price", "retail", "feed_in", "fee", "lost_load")
@@ -94,6 +94,7 @@ def receipts_table(chain: Replica) -> pl.DataFrame:
 def site_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[str, pl.DataFrame]:
     """What the chain holds of one site's rounds; `cars` names the owners of wallets."""
     rounds = [(key, each) for key, each in chain.items("rounds") if each.site == site]
+    ends = auction_ends(chain)
     rows: dict[str, list[Row]] = {
         "rounds": [],
         "orders": [],
@@ -106,7 +107,7 @@ def site_tables(chain: Replica, cars: Mapping[bytes, str], site: str) -> dict[st
             rows["orders"].append(slot | _order(decode(data, Order), cars))  # type: ignore[arg-type]
         settled = {k: decode(v, SettledAward) for k, v in chain.sealed("settlements", key)}
         roof = [each.metered_wh for each in settled.values() if each.port == ROOF]
-        rows["rounds"].append(_round(chain, each, sum(roof)))
+        rows["rounds"].append(_round(chain, each, sum(roof), ends))
         for order_id, data in chain.sealed("awards", key):
             award = decode(data, Award)
             rows["awards"].append(slot | _award(award, settled.get(order_id), cars))
@@ -130,8 +131,25 @@ def cleared_by(chain: Replica, clearing: Clearing) -> str:
     return clearing.proposer.hex() if member is None else str(member.name)
 
 
-def _round(chain: Replica, each: Round, pv_wh: int) -> Row:
+def auction_ends(chain: Replica) -> dict[bytes, ProposeAuction]:
+    """How auctions ended, by the hash by which a round names the proposal that won."""
+    if not any(each.mechanism == Mechanism.ITERATIVE_AUCTION for _, each in chain.items("rounds")):
+        return {}
+    ends = {}
+    for height in range(1, chain.height + 1):
+        for data in chain.block(height).transactions:
+            try:
+                transaction, message = parse(data)
+            except CodecError:
+                continue
+            if isinstance(message, ProposeAuction):
+                ends[transaction.message_id] = message
+    return ends
+
+
+def _round(chain: Replica, each: Round, pv_wh: int, ends: Mapping[bytes, ProposeAuction]) -> Row:
     prices, clearing = each.prices, each.clearing
+    end = None if each.proposed is None else ends.get(each.proposed.prices_hash)
     totals = each.totals if each.totals is not None else SettlementTotals()
     return {
         "slot_start_s": each.slot_start_s,
@@ -139,6 +157,7 @@ def _round(chain: Replica, each: Round, pv_wh: int) -> Row:
         "mechanism": mechanism_name(each.mechanism),
         "cleared_by": cleared_by(chain, clearing) if clearing else None,
         "gap_ucoin": clearing.gap_ucoin if clearing else None,
+        "iterations": None if end is None else end.iteration + 1,
         "traded_ucoin": clearing.traded_ucoin if clearing else None,
         "price_ucoin_per_kwh": clearing.price_ucoin_per_kwh if clearing else None,
         "buyer_price_ucoin_per_kwh": clearing.buyer_price_ucoin_per_kwh if clearing else None,

@@ -26,9 +26,11 @@ from peerwatt.records.transactions import (
     CheckOut,
     PlaceBuyOrder,
     PlaceSellOrder,
+    ProposeAuction,
     ProposeClearing,
     Tick,
 )
+from peerwatt.simulation.auctions import Wish, awaits_auction, hold_auction
 from peerwatt.simulation.cast import AgentFor, Visit, hub_of, ours, visits_of
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import CLOCK, ROLES
@@ -65,6 +67,8 @@ class World(Timeline):
         """What admission turned away: the kind of message and its receipt."""
         self._smuggled: list[bytes] = []
         """What a dishonest proposer puts into the next block past admission."""
+        self._wishes: dict[str, Wish] = {}
+        """What owners alone know of the orders of the round at hand, by port."""
         self.readings: dict[int, dict[str, SignedReading]] = {}
         self.visits = visits_of(config, day, self.keys, self.host, agent_for)
         self._tokens = {
@@ -91,6 +95,7 @@ class World(Timeline):
         outlook = self._outlook(slot)
         round_id = self._round_id(slot)
         there = [visit for visit in self.visits if visit.present]
+        self._wishes.clear()
         for visit, intents in zip(there, self._intents(there, outlook), strict=True):
             if intents and visit.renew():
                 self._change_wallet(visit, now_s)
@@ -99,7 +104,8 @@ class World(Timeline):
 
     def awaits_proposal(self, slot: int) -> bool:
         """Whether the round is one whose clearing members have to propose."""
-        return awaits_proposal(self.host.get("rounds", self._round_id(slot)))
+        market_round = self.host.get("rounds", self._round_id(slot))
+        return awaits_proposal(market_round) or awaits_auction(market_round)
 
     def hear_awards(self, slot: int) -> None:
         """Agents learn what they were awarded."""
@@ -113,6 +119,9 @@ class World(Timeline):
     def propose(self, slot: int) -> None:
         """The operator's clearing of a frozen book, with its proof."""
         round_id = self._round_id(slot)
+        if awaits_auction(self.host.get("rounds", round_id)):
+            self._auction(slot, round_id)
+            return
         prices = solve_round(self.host, round_id)
         if prices is None:
             return
@@ -121,6 +130,15 @@ class World(Timeline):
                 ProposeClearing, valid_until_s=int(self.day.slot_start_s[slot]), **fields
             )
             self.note("ProposeClearing", receipt)
+
+    def _auction(self, slot: int, round_id: bytes) -> None:
+        """Agents and operator find the clearing together, and it proves how they ended."""
+        operator = self.members["aggregator"]
+        found = hold_auction(self.host, round_id, self._wishes, operator.key)
+        if found is not None:
+            until_s = int(self.day.slot_start_s[slot])
+            receipt = operator.send(ProposeAuction, valid_until_s=until_s, **found.proposal())
+            self.note("ProposeAuction", receipt)
 
     def deliver(self, slot: int) -> None:
         """The gateway steers the ports through the slot; cars come and go as they truly did."""
@@ -268,14 +286,18 @@ class World(Timeline):
             "port": visit.port,
             "valid_until_s": self._gate_s(round_id),
         }
+        # In an auction an order says no more than its limit: the curve stays with the agent.
+        auctioned = self.config.mechanism == "iterative-auction"
+        self._wishes[visit.port] = Wish(visit.signer.key, intent)
         if isinstance(intent, BuyIntent):
             kind = "PlaceBuyOrder"
+            high, low = intent.price_high_ucoin_per_kwh, intent.price_low_ucoin_per_kwh
             receipt = visit.signer.send(
                 PlaceBuyOrder,
                 min_wh=intent.min_wh,
                 max_wh=intent.max_wh,
-                price_high_ucoin_per_kwh=intent.price_high_ucoin_per_kwh,
-                price_low_ucoin_per_kwh=intent.price_low_ucoin_per_kwh,
+                price_high_ucoin_per_kwh=high,
+                price_low_ucoin_per_kwh=high if auctioned else low,
                 **at,
             )
         else:
@@ -284,7 +306,7 @@ class World(Timeline):
                 PlaceSellOrder,
                 max_wh=intent.max_wh,
                 ask_ucoin_per_kwh=intent.ask_ucoin_per_kwh,
-                slope_ucoin_per_kwh2=intent.slope_ucoin_per_kwh2,
+                slope_ucoin_per_kwh2=0 if auctioned else intent.slope_ucoin_per_kwh2,
                 **at,
             )
         self.note(kind, receipt)

@@ -273,6 +273,7 @@ def _round_row(book: Book, start_s: int) -> Row:
         "mechanism": book.mechanism.name.lower().replace("_", "-"),
         "cleared_by": None,
         "gap_ucoin": None,
+        "iterations": None,
         "traded_ucoin": None,
         "price_ucoin_per_kwh": None,
         "buyer_price_ucoin_per_kwh": None,
