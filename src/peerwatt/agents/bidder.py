@@ -112,6 +112,11 @@ class Bidder:
         """The last bid before it was rounded, USD or USD/kWh."""
         self._pace = Pace(0)
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is in the run at hand."""
+        return self._last is not None
+
     def invited(self, signed: SignedInvitation) -> SignedBid | None:
         """Its first bid of a run, and none if the run is without it; the same again if it is
         invited again.

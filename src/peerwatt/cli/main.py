@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from peerwatt import __version__
-from peerwatt.cli import engine, network, study
+from peerwatt.cli import auction, engine, network, study
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C, without a word."""
@@ -31,6 +31,7 @@ config_app = typer.Typer(help="Look at and check configuration files.", no_args_
 soak_app = typer.Typer(help="Long runs that look for faults.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(soak_app, name="soak")
+app.add_typer(auction.app, name="auction")
 app.add_typer(engine.app, name="engine")
 app.add_typer(network.app, name="network")
 app.add_typer(study.app, name="study")

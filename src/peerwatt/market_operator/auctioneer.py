@@ -99,7 +99,8 @@ class Auctioneer:
         self._report_by_ms, self._end_by_ms = report_by_ms, end_by_ms
         self._rules = rules
         self._run = 0
-        self._absent: list[bytes] = []
+        self.absent: list[bytes] = []
+        """Orders whose agents were silent."""
         self._stalling: dict[bytes, Stalled] = {}
         self._before = NO_HASH
         self._previous: dict[bytes, SignedBid] = {}
@@ -155,13 +156,13 @@ class Auctioneer:
             self.deadline_ms = self._end_by_ms
             return []
         silent = self.missing
-        self._absent += silent
+        self.absent += silent
         return [Absence(tuple(sorted(silent))), *self._invite(now_ms)]
 
     def readmit(self, order_ids: Sequence[bytes], now_ms: int) -> list[Word]:
         """Orders that were silent have confirmed on the ledger that they are there: without them
         nothing can be proposed any more."""
-        self._absent = [each for each in self._absent if each not in order_ids]
+        self.absent = [each for each in self.absent if each not in order_ids]
         self.conclusion = None
         return self._invite(now_ms)
 
@@ -177,7 +178,7 @@ class Auctioneer:
                 self._before = bids_hash(self._before, given)
         self._previous, self._latest, self._sent, self._made = {}, {}, {}, None
         self._run, self.iteration = self._run + 1, 0
-        out = dict.fromkeys([*self._absent, *self._stalling])
+        out = dict.fromkeys([*self.absent, *self._stalling])
         staying = [order for key, order in self._orders.items() if key not in out]
         buyers = [each.order_id for each in staying if isinstance(each, BuyOrder)]
         sellers = [each.order_id for each in staying if not isinstance(each, BuyOrder)]
@@ -320,7 +321,7 @@ class Auctioneer:
             ),
             rents=rents,
             stalling=tuple(self._stalling[each] for each in sorted(self._stalling)),
-            absent=tuple(sorted(self._absent)),
+            absent=tuple(sorted(self.absent)),
             iterations=self.iterations,
         )
         return []
