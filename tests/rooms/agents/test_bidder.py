@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from msgspec.structs import replace
 from peerwatt.agents.bidder import Bidder, TalkError
 from peerwatt.agents.ports import BuyIntent, SellIntent
 from peerwatt.agents.preferences import Cost, Utility, preference_of
+from peerwatt.mechanisms.iterative_auction import buyer_bids, seller_asks
+from peerwatt.mechanisms.welfare_book import PairBuyers, PairSellers
 from peerwatt.records.auction import (
     UWH_PER_KWH,
     Allocation,
@@ -105,6 +108,29 @@ def test_what_is_right_to_bid_is_the_papers_rule() -> None:
     assert utility.answer([1.0, 0.25], [0.1, 0.1]) == pytest.approx([4 / 15, 1 / 15])
     cost = Cost.of(OFFER)
     assert cost.answer([0.0, 1.5], [0.1, 0.1]) == pytest.approx([0.1, 0.13])
+
+
+@given(st.lists(st.floats(0.01, 1.5), min_size=2, max_size=4))
+def test_it_bids_what_the_mechanism_says(energies_kwh: list[float]) -> None:
+    """PETCON's two steps on arrays, for one car: the same to the last digit but two."""
+    utility, cost = Utility.of(replace_intent(min_wh=0), LOST_LOAD), Cost.of(OFFER)
+    buyers = PairBuyers(
+        weight=np.array([utility.weight_usd]),
+        minimum_kwh=np.zeros(1),
+        maximum_kwh=np.array([utility.maximum_kwh]),
+        scale_kwh=np.array([utility.scale_kwh]),
+    )
+    sellers = PairSellers(
+        maximum_kwh=np.array([cost.maximum_kwh]),
+        quadratic_cost=np.array([cost.quadratic_usd_per_kwh2]),
+        linear_cost=np.array([cost.linear_usd_per_kwh]),
+    )
+    kwh = np.array([energies_kwh])
+    if kwh.sum() <= utility.maximum_kwh:
+        paid = utility.answer(energies_kwh, [1.0] * len(energies_kwh))
+        assert paid == pytest.approx(buyer_bids(buyers, kwh)[0], rel=1e-12)
+    asked = cost.answer(energies_kwh, [])
+    assert asked == pytest.approx(seller_asks(sellers, kwh.T)[:, 0], rel=1e-12)
 
 
 def test_who_gets_next_to_nothing_and_finds_it_dear_gives_up() -> None:
