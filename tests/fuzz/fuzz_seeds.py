@@ -26,9 +26,29 @@ from small_hub import SmallHub, key, public, round_id
 from peerwatt.hosts.cometbft import messages
 from peerwatt.hosts.cometbft.genesis import app_state
 from peerwatt.hosts.cometbft.wire import frame as frame_of
+from peerwatt.records.auction import (
+    Allocation,
+    Bid,
+    Invitation,
+    sign_allocation,
+    sign_bid,
+    sign_invitation,
+)
 from peerwatt.records.bundles import ReceiptBundle
 from peerwatt.records.chain import frame
 from peerwatt.records.codec import decode, encode
+from peerwatt.records.talk import (
+    Allocate,
+    Answer,
+    Bring,
+    Brought,
+    Demand,
+    End,
+    Invite,
+    Refuse,
+    Word,
+    pack,
+)
 from peerwatt.records.transactions import Transaction
 from peerwatt.reporting.manifest import MANIFEST, seal
 from peerwatt.sdk import keystore
@@ -106,6 +126,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "certificate": (good_certificate(),),
         "address_request": (encode(good_request()),),
         **hub_seeds(),
+        "talk": _talk(transactions, receipts[0]),
         "ledger": _lives(),
     }
 
@@ -158,6 +179,27 @@ def _engine_genesis() -> tuple[bytes, ...]:
     state = app_state(encode(start().genesis))
     document = {"chain_id": CHAIN_ID, "app_state": state}
     return json.dumps(document).encode(), json.dumps(state).encode()
+
+
+def _talk(transactions: list[bytes], receipt: ReceiptBundle) -> tuple[bytes, ...]:
+    """A line's words: each kind alone, and all of them."""
+    by, some = key("ann"), bytes(32)
+    invitation = Invitation(
+        round_id=round_id(0), orders_root=some, run=1, buyers=(some,), sellers=()
+    )
+    allocation = Allocation(invitation=some, iteration=0, order_id=some, energies_uwh=(7,))
+    bid = Bid(invitation=some, iteration=1, order_id=some, answers=some, amounts=(7,))
+    words: tuple[Word, ...] = (
+        Bring(transactions=tuple(transactions[:2])),
+        Brought(receipts=()),
+        Demand(round_id=round_id(0), energy_wh=9),
+        Invite(signed=sign_invitation(invitation, by, CHAIN_ID)),
+        Allocate(signed=sign_allocation(allocation, by, CHAIN_ID)),
+        Answer(signed=sign_bid(bid, by, CHAIN_ID)),
+        Refuse(order_id=some, why="why"),
+        End(receipt=receipt),
+    )
+    return (*map(pack, words), b"".join(map(pack, words)))
 
 
 def _lives() -> tuple[bytes, ...]:

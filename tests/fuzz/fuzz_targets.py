@@ -14,6 +14,7 @@ import fuzz_engine
 import fuzz_hubs
 import fuzz_registry
 from fuzz_ledger import ledger
+from fuzz_talk import talk
 
 from peerwatt.records.chain import LENGTH_BYTES
 
@@ -47,6 +48,7 @@ TARGETS: dict[str, Target] = {
     "sites": fuzz_hubs.sites,
     "sealed_body": fuzz_hubs.sealed_body,
     "history": fuzz_hubs.history,
+    "talk": talk,
     "ledger": ledger,
 }
 

@@ -38,6 +38,7 @@ GOOD = {
     "sites": "good: 2 hubs",
     "sealed_body": "opened: True",
     "history": "whole: True",
+    "talk": "Answer",
 }
 
 
