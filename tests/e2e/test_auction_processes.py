@@ -80,3 +80,18 @@ def test_a_line_of_garbage_is_told_so_and_harms_nobody(tmp_path: Path) -> None:
     text = operator.communicate(timeout=60)[0]
     assert operator.returncode == 0, text
     assert "4 agents, " in agents.communicate(timeout=60)[0]
+
+
+def test_the_demo_shows_every_word_once_and_who_paid() -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo", "--buyers", "5", "--sellers", "7", "--processes", "2", "--seed", "3"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in ("Bring", "Brought", "Demand", "Invite", "Allocate", "Answer", "End"):
+        assert len(re.findall(rf"(?:operator|agents): {kind}\(", done.stdout)) == 1, kind
+    assert len(re.findall(r"left and paid 0\.\d+ coins", done.stdout)) == 1
+    assert "accepted on the ledger" in done.stdout
+    assert re.search(r"buyers pay 0\.\d+ to 0\.\d+ coins per kWh", done.stdout)

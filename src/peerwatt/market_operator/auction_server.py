@@ -174,6 +174,8 @@ class AuctionServer:
                     if isinstance(word, Bring):
                         self._bring(line, word)
                         done += [line] if line not in done else []
+                    else:
+                        self._say(line, Refuse(order_id=NO_HASH, why="word: is not for now"))
         self._desk.seal()
 
     def _bring(self, line: Line, word: Bring) -> None:
