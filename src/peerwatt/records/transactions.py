@@ -276,10 +276,10 @@ Message = (
     | ProposeAuction
     | ReportAbsence
     | ConfirmPresence
+    | RecordTrade
     | RequestOpening
     | ConsentOpening
     | FundRewards
-    | RecordTrade
 )
 
 
