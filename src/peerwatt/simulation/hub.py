@@ -38,7 +38,11 @@ class Hub(World):
         self.memory = MemoryPool(host)
         self._to_record: list[int] = []
         """Slots whose trades have no record yet."""
-        self._signers = {visit.signer.key.public: visit.signer for visit in self.visits}
+        self._signers = {
+            wallet.key.public: wallet for visit in self.visits for wallet in visit.wallets
+        }
+        self._in_use: dict[str, bytes] = {}
+        """The wallet that each car has shown here last, by the car's name."""
         self.wallets = {
             key: Wallet(key, host.chain_id, host.proposer or b"") for key in self._signers
         }
@@ -54,7 +58,9 @@ class Hub(World):
     def _ask(self, visit: Visit, now_s: int) -> None:
         """A car shows its wallet as it comes, and asks anew for what it still needs."""
         key, chain_id, site = visit.signer.key, self.host.chain_id, self.day.site
-        if self.accounts.index_of(key.public) is None:
+        if self._in_use.get(visit.name) != key.public:
+            self._forget(visit)
+            self._in_use[visit.name] = key.public
             in_use = WalletInUse(chain_id=chain_id, wallet=key.public, site=site, at_s=now_s)
             self.accounts.use(in_use, sign_said(in_use, key))
         car = visit.agent
@@ -75,8 +81,14 @@ class Hub(World):
     def leave(self, visit: Visit, now_s: int) -> None:
         """A car that checks out asks for nothing, and its wallet is no longer in use here."""
         super().leave(visit, now_s)
-        self.server.done(visit.signer.key.public)
-        self.accounts.leave(visit.signer.key.public)
+        self._forget(visit)
+
+    def _forget(self, visit: Visit) -> None:
+        """The wallet that a car has shown last, if it has shown one."""
+        wallet = self._in_use.pop(visit.name, None)
+        if wallet is not None:
+            self.server.done(wallet)
+            self.accounts.leave(wallet)
 
     def hear_deliveries(self, slot: int) -> None:
         """What was delivered, and soon what was traded."""

@@ -285,3 +285,19 @@ def test_cars_of_like_days_can_be_laid_on_one(
     assert all(together[name].session.local_date == hubs_config.date for name in more), (
         "all on the one date"
     )
+
+
+def test_cars_with_a_fresh_wallet_for_every_order_trade_and_record_too(
+    hubs_run: RegionRun, small_sessions: Sessions
+) -> None:
+    """A buyer's history is then one trade long at most; each is checked all the same."""
+    config = hubs_run.config.model_copy(update={"pseudonyms": "fresh"})
+    run = RegionRun(config, hubs_run.region, small_sessions, map_name="few")
+    run.live()
+    assert run.summary["trades_recorded"] > 0
+    wallets = [wallet for hub in run.world.hubs for wallet in hub.wallets.values()]
+    assert len(run.world.checked) == len(wallets) > 11
+    for hub in run.world.hubs:
+        there = {visit.signer.key.public for visit in hub.visits if visit.present}
+        assert len(hub.accounts.wallets()) == len(there)
+    assert [hub.refused for hub in run.world.hubs] == [[], [], []]
