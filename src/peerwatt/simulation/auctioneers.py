@@ -87,7 +87,7 @@ class Auctioneers:
         ids = [o.order_id for o in orders if self._chance.random() < 0.4]
         if orders and not ids and self._chance.random() < 0.9:
             ids = [self._chance.choice(orders).order_id]
-        ids += [digest(b"no order")] * (self._chance.random() < 0.05)
+        ids += [digest(b"no order")] * (self._chance.random() < 0.12)
         how = self._chance.random()
         listed = sorted(ids)[::-1] if how < 0.1 else sorted(ids)
         listed += listed[-1:] * (how > 0.95)
@@ -120,7 +120,7 @@ class Auctioneers:
         if chance.random() < 0.05:
             silent = []
         present = [order for order in orders if order.order_id not in silent]
-        stalling = self._stalling(present) if chance.random() < 0.15 else ()
+        stalling = self._stalling(present) if chance.random() < 0.3 else ()
         left_out = [each.order_id for each in stalling]
         step = self._step(round_id, [order for order in present if order.order_id not in left_out])
         lie = chance.random()
@@ -329,17 +329,17 @@ class Auctioneers:
         """Somebody moved too far, or so it is said."""
         shown = [self._stalled(order) for order in present if self._chance.random() < 0.4]
         how = self._chance.random()
-        if how < 0.1:
+        if how < 0.2:
             shown += shown[-1:]
-        if shown and how > 0.9:
+        if shown and how > 0.8:
             shown[-1] = replace(shown[-1], order_id=digest(b"no order"))
         return tuple(sorted(shown, key=lambda each: each.order_id))
 
     def _stalled(self, order: Order) -> Stalled:
         chance = self._chance
-        iteration = STALL_ITERATIONS + chance.choice((0, 0, 1, 10, -1))
+        iteration = STALL_ITERATIONS + chance.choice((0, 0, 0, 10, -1))
         before = (1_000_000, 0)
-        moved = chance.choice((200_000, 200_000, 100_000, 100_001))
+        moved = chance.choice((200_000, 200_000, 200_000, 100_000))
         after: tuple[int, ...] = (before[0] + moved, 0)
         if chance.random() < 0.1:
             after = (*after, 0)
