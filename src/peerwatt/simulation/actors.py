@@ -93,8 +93,7 @@ class Actors:
         now_s = self._all.now_s
         due = [int.from_bytes(key[:8], "big") for key, _ in self._all.host.items("agenda")]
         for _, each in self.rounds(RoundStatus.CLOSED):
-            half_s = (each.gate_s + each.clear_by_s) // 2
-            due += [half_s, (half_s + each.clear_by_s) // 2]
+            due += [(n * each.gate_s + (4 - n) * each.clear_by_s) // 4 for n in (2, 1)]
         ahead = [time_s - now_s for time_s in due if now_s < time_s <= now_s + 900]
         if ahead and self._chance.random() < 0.3:
             return self._all.tick(min(ahead))
@@ -190,6 +189,8 @@ class Actors:
                 slope_ucoin_per_kwh2=0 if limit else self._chance.choice((0, 10_000, 70_001)),
             )
         low, high = sorted((self._chance.choice(PRICES), self._chance.choice(PRICES)))
+        if limit:
+            low = high = self._chance.choice((0, high, high))
         return self._all.sign(
             by,
             tx.PlaceBuyOrder,
@@ -197,7 +198,7 @@ class Actors:
             port=port,
             min_wh=self._chance.choice((0, 0, 0, most // 3, most // 3, most, most + 1)),
             max_wh=most,
-            price_low_ucoin_per_kwh=high if limit else low,
+            price_low_ucoin_per_kwh=low,
             price_high_ucoin_per_kwh=high,
         )
 

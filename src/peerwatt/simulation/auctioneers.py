@@ -43,8 +43,10 @@ MOST_UWH = 2**63
 
 
 class _Step(NamedTuple):
-    """Who is invited, buyers first, what they bid, and what they are told."""
+    """Which book is said to be frozen, who of it is invited, buyers first, what they bid, and what
+    they are told."""
 
+    root: bytes
     invitation: bytes
     iteration: int
     orders: list[BuyOrder | SellOrder]
@@ -99,8 +101,8 @@ class Auctioneers:
         reported = dict(self._all.host.items("absences", round_id))
         asked = [o for o in orders if o.order_id in reported] or list(orders)
         order = self._chance.choice(asked if self._chance.random() < 0.85 else list(orders))
-        by = self._all.names[order.owner] if self._chance.random() < 0.9 else "ann"
-        order_id = order.order_id if self._chance.random() < 0.95 else digest(b"no order")
+        by = self._all.names[order.owner] if self._chance.random() < 0.75 else "ann"
+        order_id = order.order_id if self._chance.random() < 0.88 else digest(b"no order")
         named = self._named(round_id)
         return self._all.sign(by, tx.ConfirmPresence, round_id=named, order_id=order_id)
 
@@ -166,11 +168,13 @@ class Auctioneers:
             rents = auction_rents(found)
         except (InfeasibleError, NotConvergedError):
             rents = Rents(buyers=(0,) * len(buys), sellers=(0,) * len(sells), grid=0)
+        root = market_round.orders_root if self._chance.random() < 0.93 else digest(b"another")
         return _Step(
+            root=root,
             invitation=record_id(
                 Invitation(
                     round_id=round_id,
-                    orders_root=market_round.orders_root,
+                    orders_root=root,
                     run=1,
                     buyers=tuple(order.order_id for order in buys),
                     sellers=tuple(order.order_id for order in sells),
@@ -230,7 +234,7 @@ class Auctioneers:
             bids.append(LastBids(previous=first, latest=last))
         return {
             "round_id": round_id,
-            "orders_root": self._all.host.get("rounds", round_id).orders_root,
+            "orders_root": step.root,
             "run": 1,
             "iteration": step.iteration,
             "before": digest(b"all before"),
@@ -243,7 +247,8 @@ class Auctioneers:
     def _false(self, round_id: bytes, step: _Step) -> _Step:
         """A step that everybody answers, but that is no end of an auction."""
         chance = self._chance
-        how = chance.choice(("rent", "rent", "rent", "free", "lavish", "cheap", "told", "much"))
+        hows = ("rent", "rent", "rent", "free", "lavish", "cheap", "told", *("much",) * 4)
+        how = chance.choice(hows)
         if how == "told":
             told = [tuple(energy + 1 for energy in row) for row in step.told]
             return step._replace(told=told)
