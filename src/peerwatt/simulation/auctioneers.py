@@ -247,15 +247,15 @@ class Auctioneers:
     def _false(self, round_id: bytes, step: _Step) -> _Step:
         """A step that everybody answers, but that is no end of an auction."""
         chance = self._chance
-        hows = ("rent", "rent", "rent", "free", "lavish", "cheap", "told", *("much",) * 4)
-        how = chance.choice(hows)
+        others = ("free", "lavish", "cheap", "told", "much", "much", "little", "little")
+        how = chance.choice((*("rent",) * 3, *others))
         if how == "told":
             told = [tuple(energy + 1 for energy in row) for row in step.told]
             return step._replace(told=told)
         if how == "free" and step.buyers:
             far = -chance.choice((RETAIL, LOST_LOAD)) * PCOIN_PER_UCOIN
             return step._replace(rents=replace(step.rents, buyers=(far,) * step.buyers))
-        if how in ("lavish", "cheap", "much"):
+        if how in ("lavish", "cheap", "much", "little"):
             return self._told_again(round_id, self._bent(step, how))
         rents, shift = step.rents, chance.choice(SHIFTS)
         which = chance.choice(("buyers", "sellers", "grid"))
@@ -266,14 +266,16 @@ class Auctioneers:
         return self._told_again(round_id, step._replace(rents=replace(rents, **{which: moved})))
 
     def _bent(self, step: _Step, how: str) -> _Step:
-        """One order bids more than it holds, or all that it holds, or below what it asks."""
+        """One order bids more than it holds, all of it, hardly anything, or below what it asks."""
         buys = how != "cheap"
         places = range(step.buyers) if buys else range(step.buyers, len(step.orders))
         if not places:
             return step
         at = self._chance.choice(places)
         order, row = step.orders[at], list(step.bids[at])
-        if isinstance(order, BuyOrder):
+        if isinstance(order, BuyOrder) and how == "little":
+            row = [1] * len(row)
+        elif isinstance(order, BuyOrder):
             more = order.held_ucoin * PCOIN_PER_UCOIN - sum(row)
             row[-1] += more + (how == "lavish")
         elif row:
