@@ -16,6 +16,7 @@ BENCHMARKS = {
     "welfare_solver": 180,
     "certificate_check": 180,
     "iterative_auction": 180,
+    "double_auction": 480,
     "network": 420,
 }
 """Each with how many seconds it may take."""

@@ -90,3 +90,12 @@ def test_an_auction_is_run_on_many_draws(bench: Import) -> None:
     assert (figures["draws"], figures["converge"]) == (3, 3)
     assert 0 < figures["greatest_gap_of_welfare"] < 1e-4
     assert figures["mean_turns"] <= figures["most_turns"]
+
+
+def test_a_bare_sort_and_the_auction_clear_the_same_energy(bench: Import) -> None:
+    auction = bench("double_auction")
+    for count in (100, 1_000):
+        rows = auction.orders(count)
+        cleared = auction.clear(rows, "uniform")
+        assert auction.bare_sort(rows) == pytest.approx(cleared.bought_kwh.sum())
+        assert len(cleared.trades.buyer) > count / 4
