@@ -28,6 +28,9 @@ from peerwatt.hosts.folder import FolderError, read_blocks, read_genesis, read_w
 from peerwatt.hosts.replica import BlockRefused, Replica
 from peerwatt.hosts.state import Committed, Overlay
 from peerwatt.hosts.store import Store
+from peerwatt.market_lab.clearing import Terms, clear_file
+from peerwatt.market_lab.order_file import USES, OrderFileError, read_orders
+from peerwatt.mechanisms.auction_book import Band
 from peerwatt.records.bundles import ProvedItem, ProvedValue
 from peerwatt.records.chain import WitnessSignature, frame, is_signed, unframe
 from peerwatt.records.codec import CodecError, decode, encode
@@ -48,6 +51,7 @@ from peerwatt.simulation.sessions import SessionsError, load_sessions
 from peerwatt.studies.catalogue import opened
 from peerwatt.studies.files import plan
 
+ORDERS_BAND = Band(feed_in=0.05, retail=0.35)
 CHAIN_ID = start().genesis.chain_id
 PASSPHRASE = "only for fuzzing"
 MANIFEST_FILES = {"a.csv": b"a,b\n1,2\n", "ledger/genesis.bin": b"\x93"}
@@ -271,6 +275,26 @@ def sessions(data: bytes) -> str:
     assert all(row.arrival_s <= row.departure_s and row.delivered_wh >= 0 for row in rows)
     assert len({row.session_id for row in rows}) == len(rows)
     return f"{min(len(rows), 3)} sessions"
+
+
+def orders(data: bytes) -> str:
+    """A CSV file of orders for the mechanism that a first byte names: cleared, or refused."""
+    names = tuple(USES)
+    mechanism = names[data[0] % len(names)] if data else names[0]
+    with _file("orders.csv", data[1:]) as path:
+        try:
+            file = read_orders(path, mechanism, band=ORDERS_BAND)
+        except OrderFileError as error:
+            return shape(one_line(error).partition(": ")[2])
+        try:
+            cleared = clear_file(file, mechanism, Terms(band=ORDERS_BAND))
+        except ValueError as error:
+            return f"not cleared: {shape(one_line(error))}"
+    rows = len(file.bids.ids) + len(file.asks.ids)
+    assert len(cleared.awards) == rows == sum(cleared.summary["outcomes"].values())
+    json.dumps(cleared.summary, allow_nan=False)
+    assert cleared.awards["awarded_kwh"].is_finite().all()
+    return f"{mechanism}: {min(rows, 3)} orders"
 
 
 def key_file(data: bytes) -> str:

@@ -119,6 +119,7 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "config": tuple(each.encode() for each in YAML),
         "study_file": (STUDY.encode(),),
         "sessions": (CSV.encode(), CSV.partition("\n")[0].encode()),
+        "orders": ORDERS,
         "key_file": _key_files(),
         "abci": (b"", *_requests(transactions[:2])),
         "engine_genesis": _engine_genesis(),
@@ -129,6 +130,15 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         "talk": _talk(transactions, receipts[0]),
         "ledger": _lives(),
     }
+
+
+ORDERS = (
+    b"\0side,id,price,kwh,step,min_kwh\nbuy,a,0.3,2,1,1\nbuy,a,0.2,2,2,\nsell,x,0.1,3,1,\n",
+    b"\2side,id,price,kwh\nbuy,a,0.3,2\nbuy,b,0.2,1\nsell,x,0.1,2\nsell,y,0.1,9\n",
+    b"\x0aside,id,price,kwh,min_kwh,weight,quadratic_cost,linear_cost,signed,place_km\n"
+    b"buy,a,0.3,12,3,1.2,,,true,1\nsell,x,0.1,10,,,0.01,0.02,,3\n",
+)
+"""Files of orders, each behind the number of its mechanism."""
 
 
 def _receipts(made: SmallHub) -> list[ReceiptBundle]:

@@ -39,6 +39,7 @@ TARGETS: dict[str, Target] = {
     "config": decoders.config,
     "study_file": decoders.study_file,
     "sessions": decoders.sessions,
+    "orders": decoders.orders,
     "key_file": decoders.key_file,
     "abci": fuzz_engine.abci,
     "engine_genesis": fuzz_engine.engine_genesis,

@@ -29,6 +29,7 @@ GOOD = {
     "study_file": "good: petcon, 3 tasks",
     "config": "good: caltech welfare sce-tou-ev-8-2019 ideal",
     "sessions": "2 sessions",
+    "orders": "v2v: 2 orders",
     "key_file": "opened",
     "abci": "request: RequestFinalizeBlock",
     "engine_genesis": "read",

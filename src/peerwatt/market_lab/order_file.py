@@ -39,6 +39,8 @@ _OF_SIDE = {
     "linear_cost": SELL,
 }
 """Columns that say something of one side only, and are empty on the other."""
+MOST = 1e12
+"""Of any number, so that no product of two of them is too large for a float."""
 _ABOVE_ZERO = ("kwh", "weight", "quadratic_cost", "price_low")
 
 
@@ -140,11 +142,13 @@ class _Table:
                 raise OrderFileError(f"{self.name}: column {column}: {mechanism} needs it")
         for column in self.frame.columns:
             if column not in ("side", "id", *needed, *usable):
-                raise OrderFileError(f"{self.name}: column {column}: {mechanism} has no use for it")
+                raise OrderFileError(
+                    f"{self.name}: column {column!r}: {mechanism} has no use for it"
+                )
 
     def check_names(self) -> None:
         for column in ("side", "id"):
-            text = self.frame[column].cast(pl.String)
+            text = self._cast(column, self.frame[column], pl.String, "text")
             self.frame = self.frame.with_columns(text.str.strip_chars().alias(column))
             self.refuse(self.frame[column].is_null(), column, "must not be empty")
         side, name = self.frame["side"], self.frame["id"]
@@ -165,8 +169,10 @@ class _Table:
             if column == "signed":
                 given = self._booleans(given)
             empty = given.is_null().to_numpy()
-            array = given.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+            numbers = self._cast(column, given, pl.Float64, "numbers")
+            array = numbers.to_numpy().astype(np.float64)
             self.refuse(~empty & ~np.isfinite(array), column, self._must("be a number", column))
+            self.refuse(array > MOST, column, self._must(f"be at most {MOST:g}", column))
             side = SELL if (mechanism, column) == ("pairs", "price") else _OF_SIDE.get(column)
             of_side = np.ones(len(buys), np.bool_) if side is None else buys == (side == BUY)
             if column in USES[mechanism][0] or column == "step":
@@ -177,6 +183,13 @@ class _Table:
             elif (mechanism, column) != ("v2v", "place_km"):
                 self.refuse(~empty & (array < 0), column, self._must("be at least zero", column))
             self.numbers[column] = array
+
+    def _cast(self, column: str, values: pl.Series, to: type[pl.DataType], what: str) -> pl.Series:
+        try:
+            return values.cast(to, strict=False)
+        except pl.exceptions.PolarsError:
+            message = f"column {column}: holds {values.dtype}, not {what}"
+            raise OrderFileError(f"{self.name}: {message}") from None
 
     def _booleans(self, given: pl.Series) -> pl.Series:
         if given.dtype != pl.String:

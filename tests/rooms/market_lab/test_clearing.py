@@ -89,6 +89,17 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
         read_orders(tmp_path / "orders.parquet", "mcafee")
 
 
+def test_a_column_of_another_kind_is_refused(tmp_path: Path) -> None:
+    good = {"side": ["buy"], "id": ["a"], "price": [0.2], "kwh": [1.0]}
+    for column, values, words in (
+        ("id", [[1]], r"column id: holds List\(Int64\), not text"),
+        ("kwh", [b"1"], "column kwh: holds Binary, not numbers"),
+    ):
+        pl.DataFrame({**good, column: values}).write_parquet(tmp_path / "orders.parquet")
+        with pytest.raises(OrderFileError, match=words):
+            read_orders(tmp_path / "orders.parquet", "uniform")
+
+
 def test_one_side_alone_is_no_trade_with_a_reason(tmp_path: Path) -> None:
     for mechanism in MECHANISMS:
         found = cleared(tmp_path, f"{HEAD}\nbuy,a,0.30,2\n", mechanism)
@@ -118,9 +129,10 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("uniform", f"{HEAD}\nbuy,,0.1,2\n", "row 2: id: must not be empty"),
     ("uniform", f"{HEAD}\nbuy,a,0.4,2\n", "row 2: price: must lie within the grid's prices 0.05"),
     ("uniform", f"{HEAD}\nsell,a,0.01,2\n", "row 2: price: must lie within the grid's prices"),
+    ("uniform", f"{HEAD}\nbuy,a,2e12,2\n", "row 2: price: must be at most 1e+12, is '2e12'"),
     ("uniform", "side,id,price\nbuy,a,0.1\n", "column kwh: uniform needs it"),
-    ("uniform", f"{HEAD},colour\nbuy,a,0.1,2,red\n", "column colour: uniform has no use for it"),
-    ("uniform", f"{HEAD},weight\nbuy,a,0.1,2,1\n", "column weight: uniform has no use for it"),
+    ("uniform", f"{HEAD},colour\nbuy,a,0.1,2,red\n", "column 'colour': uniform has no use for it"),
+    ("uniform", f"{HEAD},weight\nbuy,a,0.1,2,1\n", "column 'weight': uniform has no use for it"),
     ("uniform", f"{HEAD},min_kwh\nbuy,a,0.1,2,3\n", "row 2: min_kwh: is above kwh"),
     ("uniform", f"{HEAD},min_kwh\nbuy,a,0.1,2,-3\n", "row 2: min_kwh: must be at least zero"),
     ("uniform", f"{HEAD},place_km\nbuy,a,0.1,2,200\n", "row 2: place_km: is so far that all"),
