@@ -63,14 +63,16 @@ def gains_from_trade(reports: Sequence[Report]) -> Figure:
         right, left = np.zeros(len(reports)), np.zeros(len(reports))
         for label, (colour, values) in parts.items():
             width = np.array(values)
-            start = np.where(width >= 0, right, left)
+            start, some = np.where(width >= 0, right, left), width != 0
+            if not some.any():
+                continue
             hatch = "////" if label == "not reached" else None
             face = "white" if hatch else colour
             axes.barh(
-                rows,
-                width,
+                rows[some],
+                width[some],
                 0.62,
-                left=start,
+                left=start[some],
                 color=face,
                 edgecolor=colour,
                 hatch=hatch,
@@ -81,6 +83,7 @@ def gains_from_trade(reports: Sequence[Report]) -> Figure:
             left += np.minimum(width, 0.0)
         axes.axvline(0, color=LINE, linewidth=0.8)
         axes.axvline(100, color=LINE, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.use_sticky_edges = False
         axes.set_xlabel("share of the best welfare, %")
         axes.set_title("Who has the gains from trade")
         _names(axes, reports)
