@@ -178,9 +178,11 @@ class AuctionServer:
                         self._say(line, Refuse(order_id=NO_HASH, why="word: is not for now"))
         self._desk.seal()
 
-    def _bring(self, line: Line, word: Bring) -> None:
+    def _bring(self, line: Line, word: Bring) -> bool:
+        """Whether admission let any of it in."""
         receipts = tuple(self._desk.submit(each) for each in word.transactions)
         self._say(line, Brought(receipts=receipts))
+        return any(each.ok for each in receipts)
 
     async def _auction(self, market_round: Round) -> Auctioneer:
         end_ms = (market_round.clear_by_s - market_round.gate_s) * MS_PER_S
@@ -219,7 +221,8 @@ class AuctionServer:
                 self._routes[signed.bid.order_id] = line
                 return words
             case Bring():
-                self._bring(line, word)
+                if not self._bring(line, word):
+                    return ()
                 self._seal_now()
                 known = self._desk.view.items("absences", self._round_id)
                 back = [key for key, each in known if each.answered and key in auctioneer.absent]
