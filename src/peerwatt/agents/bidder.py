@@ -8,7 +8,8 @@ Why a pace: undamped, as PETCON prints it, buyers' bids swing for ever wherever 
 car takes goes beyond its minimum, and creep wherever sellers' costs hardly rise. So every bid of a
 buyer has a pace, which grows while the bid keeps its direction and falls when it turns: the rule
 of Jacobs (Neural Networks 1(4), 1988, doi:10.1016/0893-6080(88)90003-2), in logarithms. It needs
-no word from anybody.
+no word from anybody. A seller bids the mean of its last bid and what is right: undamped, steep
+costs swing, too.
 """
 
 from __future__ import annotations
@@ -185,6 +186,8 @@ class Bidder:
         if self._preference.buys:
             least = LEAST_SHARE * self._preference.first(len(right))[0]
             right = self._backed(self._pace.next(self._exact, right, least))
+        else:
+            right = [(old + new) / 2 for old, new in zip(self._exact, right, strict=True)]
         while self._is_too_far(iteration, right):
             right = [(old + new) / 2 for old, new in zip(self._exact, right, strict=True)]
         return right
