@@ -313,10 +313,10 @@ MAKERS: dict[str, Maker] = {
     "ProposeAuction": propose_auction,
     "ReportAbsence": report_absence,
     "ConfirmPresence": confirm_presence,
+    "RecordTrade": record_trade,
     "RequestOpening": request_opening,
     "ConsentOpening": consent_opening,
     "FundRewards": fund_rewards,
-    "RecordTrade": record_trade,
 }
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)
 

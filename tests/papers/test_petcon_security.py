@@ -132,8 +132,9 @@ def test_1_one_process_alone_can_rewrite_and_a_witness_shows_it() -> None:
 
 
 def test_2_no_message_has_room_for_who_somebody_is() -> None:
-    """All text on the ledger is names of places, tariffs, chains and member organisations."""
-    allowed = {"chain_id", "site", "port", "tariff", "feeder", "feeders", "name"}
+    """All text on the ledger is names of places, tariffs, chains and member organisations, and the
+    tags of a trade, short words that its parties choose."""
+    allowed = {"chain_id", "site", "port", "tariff", "feeder", "feeders", "name", "tags"}
     texts = {name for kind in get_args(tx.Message) for name in _text_fields(kind, set())}
     assert texts <= allowed
 

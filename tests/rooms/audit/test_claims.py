@@ -58,11 +58,11 @@ def other(value: Any) -> Any:
 
 
 def lie(path: Path, column: str, row: int = 0) -> None:
-    """Another value in the first cell, from a row on, that has one."""
+    """Another value in the first cell, from a row on, that has one; a value where none has."""
     table = pl.read_parquet(path)
     values = table[column].to_list()
-    at = next(i for i in range(row, len(values)) if values[i] is not None)
-    values[at] = other(values[at])
+    at = next((i for i in range(row, len(values)) if values[i] is not None), row)
+    values[at] = 1 if values[at] is None else other(values[at])
     table.with_columns(pl.Series(column, values, dtype=table.schema[column])).write_parquet(path)
 
 
