@@ -131,6 +131,23 @@ def day(
 
 
 @app.command()
+def compare(
+    out: Annotated[Path, typer.Option(help="Folder for the results; must not exist yet.")],
+    date: Annotated[str | None, typer.Option(help="Local date, such as 2019-08-21.")] = None,
+    site: Annotated[SiteName | None, typer.Option(help="Whose sessions.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of assumptions.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is assumed.")] = None,
+    mechanisms: Annotated[str, typer.Option(help="Names with commas between.")] = ",".join(
+        MechanismName
+    ),
+) -> None:
+    """One real day under several mechanisms, side by side: cost, prices, who gains, proofs."""
+    from peerwatt.cli.compare import run_compare
+
+    run_compare(config, site, date, seed, mechanisms, out)
+
+
+@app.command()
 def verify(
     what: Annotated[
         Path | None, typer.Argument(help="A run's folder, or a receipt's file.")

@@ -72,7 +72,7 @@ def study_page(page: StudyPage, images: Mapping[str, bytes]) -> str:
         lead=paragraphs(page.lead, first="lead"),
         figures=pairs(page.counts, "figures"),
         claims=_claims(page.claims),
-        sections="\n".join(_section(each, images) for each in page.sections),
+        sections="\n".join(section_html(each, images) for each in page.sections),
         footer=paragraphs(page.footer),
         css=_part("day.css"),
     )
@@ -100,7 +100,8 @@ def _verdict(claim: ClaimRow) -> Html:
     return Html(f'<span class="verdict {name}">{show(claim.verdict)}</span>{missed}')
 
 
-def _section(section: Section, images: Mapping[str, bytes]) -> str:
+def section_html(section: Section, images: Mapping[str, bytes]) -> str:
+    """A section as it stands on a page, its figures inside."""
     name = escape(section.name)
     figures = "".join(
         f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,'
