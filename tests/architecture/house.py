@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     # Markets from a file, and what mechanisms are worth when somebody lies to them.
     "market_lab": ("mechanisms", "reporting"),
-    "studies": ("mechanisms", "reporting", "simulation.config"),
+    "studies": ("mechanisms", "reporting", "simulation.config", "market_lab"),
     # Whoever checks a run from outside executes it again, and compares tables with the ledger's.
     "audit": (
         *("units", "records", "contracts", "hosts", "reporting"),

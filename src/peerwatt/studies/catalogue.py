@@ -13,7 +13,7 @@ from peerwatt.simulation.config import parse_yaml, read_yaml, suggestion
 from peerwatt.studies.files import StudyFile, Task, read_file
 from peerwatt.studies.study import Study, StudyError, Tables
 
-FOLDERS = {"petcon": "petcon", "proof-of-work": "proof_of_work"}
+FOLDERS = {"petcon": "petcon", "proof-of-work": "proof_of_work", "v2v": "v2v"}
 NAMES = tuple(FOLDERS)
 
 
@@ -28,6 +28,10 @@ def study_named(name: str) -> Study[Any]:
             from peerwatt.studies.proof_of_work.study import STUDY as PROOF_OF_WORK
 
             return PROOF_OF_WORK
+        case "v2v":
+            from peerwatt.studies.v2v.study import STUDY as V2V
+
+            return V2V
     near = suggestion(name, NAMES)
     raise StudyError(f"study: no {name!r}, but {', '.join(NAMES)}{near}")
 
