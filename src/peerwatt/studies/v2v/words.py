@@ -28,7 +28,7 @@ def lead(found: Found) -> list[str]:
             f"Of the cars that buy in the second round {found['buyers_lose'].value:.0%} pay more "
             f"than energy is worth to them, and {found['sellers_lose'].value:.0%} of those that "
             "sell get less than it costs them. Its prices do meet, and nobody has to add money; "
-            "held inside the grid's two prices it is better for everybody than the grid alone."
+            "with new prices held inside the grid's two nobody signs what the grid betters."
         )
     if "lie_two" in found:
         texts.append(
