@@ -45,8 +45,25 @@ def test_both_kinds_agree_with_their_duals() -> None:
 
 
 def test_a_dual_that_was_left_too_early_goes_on_from_our_prices() -> None:
-    assert abs(least_dual(draw(5621)) - draw(5621).clear().welfare) > 1e-3
-    assert check(5621, least_dual).problem == ""
+    started = []
+
+    def hasty(market: Market, start: PricePair | None) -> float:
+        started.append(start is not None)
+        return least_dual(market, start) + (0.0 if start else 1.0)
+
+    assert check(first(PairsMarket), hasty).problem == ""
+    assert started == [False, True]
+
+
+def test_a_dual_below_ours_is_never_begun_again() -> None:
+    started = []
+
+    def low(market: Market, start: PricePair | None) -> float:
+        started.append(start is not None)
+        return least_dual(market, start) - 1.0
+
+    assert "objective differs" in check(first(PairsMarket), low).problem
+    assert started == [False]
 
 
 def test_draws_are_of_every_kind() -> None:
