@@ -79,7 +79,7 @@ def _show(comparison: Comparison, took_s: dict[str, float]) -> None:
     )
     table = Table(box=None, pad_edge=False)
     for at, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if at else "left")
+        table.add_column(heading, justify="right" if at else "left", no_wrap=not at)
     for label, outcome in comparison.outcomes.items():
         values = (outcome.cost_usd, outcome.unmet_kwh, outcome.cars_kwh)
         cells = [f"{value:,.1f}" for value in values]

@@ -112,7 +112,9 @@ def _figures(comparison: Comparison) -> Html:
 
     def reached(result: DayResult) -> str:
         captured = result.summary.captured
-        return "nothing to save" if captured is None else f"{captured:.0%} of the possible saving"
+        if captured is None or captured <= 0:
+            return "nothing saved"
+        return f"{captured:.0%} of the possible saving"
 
     return pairs(
         (
@@ -190,6 +192,8 @@ def _gains(comparison: Comparison) -> Section:
     for name, each in comparison.results.items():
         for role in ROLES:
             s = standing(each, role)
+            if not s.gain + s.even + s.lose:
+                continue
             money = (dollars(usd(s.gained_ucoin)), dollars(usd(s.lost_ucoin)))
             rows.append((f"{name}, {role}s", f"{s.gain}", f"{s.even}", f"{s.lose}", *money))
     return Section(

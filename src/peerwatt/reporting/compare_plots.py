@@ -105,8 +105,9 @@ def gains(comparison: Comparison) -> Figure:
     """Every car's gain against plug-and-charge, largest first, buyers and sellers apart."""
     from matplotlib.ticker import MaxNLocator
 
-    with panels(3.9, 2) as (figure, both):
-        for axes, role in zip(both, ROLES, strict=True):
+    roles = [role for role in ROLES if saved_ucoin(comparison.any_result, role)] or ROLES[:1]
+    with panels(3.9, len(roles)) as (figure, both):
+        for axes, role in zip(both, roles, strict=True):
             for (colour, dashes), (name, each) in zip(
                 LINES, comparison.results.items(), strict=False
             ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -118,3 +119,14 @@ def test_equal_days_give_equal_bytes(comparison: Comparison, tmp_path: Path) -> 
     assert len(files) == 11
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_day_without_sellers_or_savings_says_so(comparison: Comparison) -> None:
+    result = with_cars(comparison.any_result, [0, -EVEN_UCOIN], "buyer")
+    result = result._replace(summary=msgspec.structs.replace(result.summary, captured=-9.38))
+    alone = Comparison({"welfare": result}, {"welfare": "bids"}, ("ports",))
+    page = compare_page(alone, dict.fromkeys(FIGURES, SVG))
+    assert "nothing saved" in page
+    assert "welfare, buyers" in page
+    assert "welfare, sellers" not in page
+    assert [axes.get_title(loc="left") for axes in FIGURES["gains"](alone).axes] == ["Buyers"]
