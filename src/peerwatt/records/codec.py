@@ -36,8 +36,10 @@ class Record(
     frozen=True,
     array_like=True,
     forbid_unknown_fields=True,
+    gc=False,
 ):
-    """Base of all that is signed or stored: frozen, slotted, named fields, array encoding."""
+    """Base of all that is signed or stored: frozen, slotted, named fields, array encoding. Nothing
+    frozen is part of a circle, so the collector of circles need not look at records."""
 
 
 class CodecError(ValueError):

@@ -53,7 +53,7 @@ TRANSACTION_DOMAIN = "transaction"
 COSIGN_DOMAIN = "cosignature"
 WALLET_DOMAIN = "wallet"
 MAX_TRANSACTION_BYTES = 1 << 20
-PARSED_CACHE = 1 << 13
+PARSED_CACHE = 1 << 14
 
 
 class Tick(Header, tag=1):
