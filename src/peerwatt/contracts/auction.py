@@ -14,15 +14,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from peerwatt.records.market import BuyOrder, FeederRoom, Mechanism, Prices, SellOrder
+from peerwatt.records.market import (
+    NO_HASH,
+    BuyOrder,
+    FeederRoom,
+    Mechanism,
+    Prices,
+    SellOrder,
+)
 from peerwatt.units import WH_PER_KWH
 
 STEPS = 10
 
 
 class Book(NamedTuple):
-    """A frozen book: orders ascending by id, the slot's prices, and the limits of the connection
-    and of the feeders that have some."""
+    """A frozen book: orders ascending by id, the slot's prices, the limits of the connection and of
+    the feeders that have some; the seed of lots, and the one size with which orders count."""
 
     mechanism: Mechanism
     buys: Sequence[BuyOrder]
@@ -31,6 +38,8 @@ class Book(NamedTuple):
     import_limit_wh: int
     export_limit_wh: int
     feeders: tuple[FeederRoom, ...] = ()
+    seed: bytes = NO_HASH
+    lot_wh: int = 0
 
 
 class Outcome(NamedTuple):

@@ -1,16 +1,17 @@
 """A frozen book becomes awards: cleared by the ledger itself, or by what a proposal has proved.
 
-Knows state, the auction and the proofs. Holds shrink to what each award can still cost.
+Knows state, the auctions and the proofs. Holds shrink to what each award can still cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from peerwatt.contracts.accounts import account_of, hold, release
+from peerwatt.contracts.among_cars import clear_among_cars
 from peerwatt.contracts.auction import Book, Outcome, clear
 from peerwatt.contracts.certificates import one_price_gap_ucoin
 from peerwatt.contracts.feeders import buyers_alone, find
@@ -19,6 +20,7 @@ from peerwatt.contracts.own_prices import own_prices
 from peerwatt.contracts.pairs import certify as certify_pairs
 from peerwatt.contracts.pairs import split_prices
 from peerwatt.contracts.proved import Flaw, ProvedOutcome
+from peerwatt.contracts.revisions import take_revisions
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
     AWARDS,
@@ -122,6 +124,14 @@ def _proved(book: Book, found: ProvedOutcome, feeder_prices: tuple[int, ...]) ->
     return Cleared(book, outcome, pricing, found.gap_ucoin, found.traded_ucoin, feeder_prices)
 
 
+def _among_cars(book: Book, revised: Mapping[bytes, int]) -> Cleared:
+    """Cars among themselves, and the grid for the rest."""
+    found = clear_among_cars(book, revised)
+    paying = [p for p, e in zip(found.buyer_prices, found.outcome.bought_wh, strict=True) if e]
+    pricing = Pricing(found.buyer_prices, found.seller_prices, max(paying, default=0))
+    return Cleared(book, found.outcome, pricing, found.gap_ucoin, found.traded_ucoin)
+
+
 def served(book: Book, ended: AuctionEnd) -> Cleared:
     """The clearing that the end of an auction came to; whom it leaves out gets nothing."""
     rows = {each.order_id: each for each in ended.served}
@@ -152,11 +162,11 @@ def clear_round(
     won: PriceList | AuctionEnd | None = None,
 ) -> Round:
     """Clear a frozen book: by the prices or the auction of the proposal that won, or by the ledger
-    alone; awards are written and sealed, orders are gone."""
+    alone; awards are written and sealed, orders and what was said of them are gone."""
     orders = [order for _, order in state.items(ORDERS, round_id)]
     book = book_of(market_round, orders)
     supplier = site_of(state, market_round.site).supplier
-    cleared = _cleared(market_round, book, orders, won)
+    cleared = _cleared(state, round_id, book, orders, won)
     supplier_held = _surplus_cost(cleared.outcome, market_round.prices)
     backed = supplier_held <= account_of(state, supplier).free_ucoin
     if not backed:
@@ -194,12 +204,15 @@ def clear_round(
 
 
 def _cleared(
-    market_round: Round,
+    state: State,
+    round_id: bytes,
     book: Book,
     orders: Sequence[BuyOrder | SellOrder],
     won: PriceList | AuctionEnd | None,
 ) -> Cleared:
-    if not market_round.mechanism.proposed:
+    if book.mechanism.among_cars:
+        return _among_cars(book, take_revisions(state, round_id))
+    if not book.mechanism.proposed:
         return clear_book(book)
     if won is None:
         return grid_alone(book)
@@ -221,6 +234,8 @@ def book_of(market_round: Round, orders: Sequence[BuyOrder | SellOrder]) -> Book
         import_limit_wh=market_round.import_limit_wh,
         export_limit_wh=market_round.export_limit_wh,
         feeders=market_round.feeders,
+        seed=market_round.book_hash,
+        lot_wh=market_round.lot_wh,
     )
 
 

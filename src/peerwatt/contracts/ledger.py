@@ -24,6 +24,7 @@ from peerwatt.contracts import (
     openings,
     orders,
     proposals,
+    revisions,
     rewards,
     rounds,
     sites,
@@ -71,6 +72,7 @@ from peerwatt.records.transactions import (
     ReportReadings,
     RequestOpening,
     ResolveDispute,
+    ReviseOrder,
     Tick,
     Transaction,
     Transfer,
@@ -331,6 +333,8 @@ def _dispatch(
             return absences.report_absence(state, context, message)
         case ConfirmPresence():
             return absences.confirm_presence(state, context, message)
+        case ReviseOrder():
+            return revisions.revise_order(state, context, message)
         case RequestOpening():
             return openings.request_opening(state, context, message)
         case ConsentOpening():

@@ -25,6 +25,7 @@ LIFE = (
     Move(
         RoundStatus.CLOSED, "a member's prices or an auction's bids prove it", RoundStatus.PROPOSED
     ),
+    Move(RoundStatus.CLOSED, "clear_by_s, the second of two rounds", RoundStatus.CLEARED),
     Move(RoundStatus.CLOSED, "clear_by_s, nothing proved: the grid alone", RoundStatus.CLEARED),
     Move(RoundStatus.PROPOSED, "clear_by_s, the smallest gap", RoundStatus.CLEARED),
     Move(RoundStatus.CLEARED, "slot_end_s", RoundStatus.DELIVERED),

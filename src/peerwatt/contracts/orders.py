@@ -55,11 +55,17 @@ def place_buy_order(
         return Refusal(Reason.OUT_OF_RANGE, "price_high_ucoin_per_kwh")
     if message.price_low_ucoin_per_kwh > message.price_high_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "price_low_ucoin_per_kwh")
-    auctioned = market_round.mechanism == Mechanism.ITERATIVE_AUCTION
-    if auctioned and message.price_low_ucoin_per_kwh != message.price_high_ucoin_per_kwh:
+    states_limit = market_round.mechanism.states_limits
+    if states_limit and message.price_low_ucoin_per_kwh != message.price_high_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, "price_low_ucoin_per_kwh")
+    refusal = _unfit(market_round, message, "price_high_ucoin_per_kwh")
+    if refusal is not None:
+        return refusal
+    # Who loses in the first of two rounds may come up to retail in the second.
+    twice = market_round.mechanism == Mechanism.V2V
+    most = prices.retail_ucoin_per_kwh if twice else message.price_high_ucoin_per_kwh
     held_ucoin = cost_ceil_ucoin(message.min_wh, prices.lost_load_ucoin_per_kwh) + cost_ceil_ucoin(
-        message.max_wh - message.min_wh, message.price_high_ucoin_per_kwh
+        message.max_wh - message.min_wh, most
     )
     if held_ucoin > account_of(state, message.signer).free_ucoin:
         return Refusal(Reason.UNFUNDED, "max_wh")
@@ -74,6 +80,7 @@ def place_buy_order(
         price_low_ucoin_per_kwh=message.price_low_ucoin_per_kwh,
         held_ucoin=held_ucoin,
         feeder=port.feeder,
+        limit_ucoin_per_kwh=message.limit_ucoin_per_kwh,
     )
     _add(state, message.round_id, market_round, order)
     return None
@@ -95,8 +102,11 @@ def place_sell_order(
         return Refusal(Reason.OUT_OF_RANGE, "ask_ucoin_per_kwh")
     if message.slope_ucoin_per_kwh2 == 0 and market_round.mechanism == Mechanism.WELFARE_PAIRS:
         return Refusal(Reason.OUT_OF_RANGE, "slope_ucoin_per_kwh2")
-    if message.slope_ucoin_per_kwh2 and market_round.mechanism == Mechanism.ITERATIVE_AUCTION:
+    if message.slope_ucoin_per_kwh2 and market_round.mechanism.states_limits:
         return Refusal(Reason.OUT_OF_RANGE, "slope_ucoin_per_kwh2")
+    refusal = _unfit(market_round, message, "ask_ucoin_per_kwh")
+    if refusal is not None:
+        return refusal
     held_ucoin = cost_ceil_ucoin(message.max_wh, _worst_shortfall(market_round.prices))
     if held_ucoin > account_of(state, message.signer).free_ucoin:
         return Refusal(Reason.UNFUNDED, "max_wh")
@@ -110,6 +120,7 @@ def place_sell_order(
         slope_ucoin_per_kwh2=message.slope_ucoin_per_kwh2,
         held_ucoin=held_ucoin,
         feeder=port.feeder,
+        limit_ucoin_per_kwh=message.limit_ucoin_per_kwh,
     )
     _add(state, message.round_id, market_round, order)
     return None
@@ -158,6 +169,25 @@ def _open_port(
     if market_round.order_count >= chain_of(state).max_orders:
         return Refusal(Reason.TOO_MANY, "round_id")
     return market_round, port
+
+
+def _unfit(
+    market_round: Round, message: PlaceBuyOrder | PlaceSellOrder, stated: str
+) -> Refusal | None:
+    """What an auction among cars does not take: a limit that the grid betters, or less than the
+    round's one size. `stated` is the field that names the limit but in a `V2V` round."""
+    mechanism, prices = market_round.mechanism, market_round.prices
+    if message.limit_ucoin_per_kwh and mechanism != Mechanism.V2V:
+        return Refusal(Reason.OUT_OF_RANGE, "limit_ucoin_per_kwh")
+    if not mechanism.among_cars:
+        return None
+    field = "limit_ucoin_per_kwh" if mechanism == Mechanism.V2V else stated
+    limit = getattr(message, field)
+    if not prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh:
+        return Refusal(Reason.OUT_OF_RANGE, field)
+    if message.max_wh < market_round.lot_wh:
+        return Refusal(Reason.OUT_OF_RANGE, "max_wh")
+    return None
 
 
 def _is_open(market_round: Round, context: BlockContext) -> bool:

@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 from msgspec.structs import replace
 
 from peerwatt.contracts.absences import charge_absent
-from peerwatt.contracts.clearing import clear_round
+from peerwatt.contracts.among_cars import first_round
+from peerwatt.contracts.clearing import book_of, clear_round
 from peerwatt.contracts.disputes import window_end_s
 from peerwatt.contracts.life import FINAL, moved
 from peerwatt.contracts.members import has_role
@@ -38,6 +39,7 @@ from peerwatt.records.codec import encode
 from peerwatt.records.market import (
     NO_HASH,
     FeederRoom,
+    Mechanism,
     Round,
     RoundStatus,
     SlotLimit,
@@ -72,6 +74,8 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
     limit = state.get(LIMITS, round_id)
     if limit is not None and limit.feeders and not message.mechanism.priced:
         return Refusal(Reason.FEEDERS_LIMITED, "mechanism")
+    if (message.lot_wh > 0) != (message.mechanism == Mechanism.SBBA):
+        return Refusal(Reason.OUT_OF_RANGE, "lot_wh")
     # --- checked; from here on only writes ---
     if limit is not None:
         state.delete(LIMITS, round_id)
@@ -104,6 +108,7 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
         clearing=None,
         totals=None,
         feeders=() if limit is None else _rooms(limit, duration_s),
+        lot_wh=message.lot_wh,
     )
     state.put(ROUNDS, round_id, market_round)
     _schedule(state, round_id, message.gate_s)
@@ -222,7 +227,7 @@ def settle_early(state: State, round_id: bytes, now_s: int) -> None:
 
 def _close(state: State, round_id: bytes, market_round: Round) -> Round:
     """The gate: the book is sealed; without orders the round is void, and what the ledger clears
-    itself is cleared at once."""
+    itself is cleared at once, unless losers of a first round have a second."""
     orders = state.items(ORDERS, round_id)
     root = state.seal("orders", round_id, [(key, encode(order)) for key, order in orders])
     closed = replace(moved(market_round, RoundStatus.CLOSED), orders_root=root)
@@ -231,6 +236,10 @@ def _close(state: State, round_id: bytes, market_round: Round) -> Round:
         return replace(void, void_reason=int(Reason.NO_ORDERS))
     if market_round.mechanism.proposed:
         return closed
+    if market_round.mechanism == Mechanism.V2V:
+        first = first_round(book_of(closed, [order for _, order in orders]))
+        if first is not None:
+            return replace(closed, first=first)
     return _clear(state, round_id, closed)
 
 

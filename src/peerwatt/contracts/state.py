@@ -113,6 +113,12 @@ class Absence(Record):
     answered: bool
 
 
+class Revision(Record):
+    """The limit that an order's owner signed for the second of two rounds."""
+
+    limit_ucoin_per_kwh: PriceUcoinPerKwh
+
+
 class Served(Record):
     """What an order gets at the end of an auction, and at what price."""
 
@@ -185,6 +191,7 @@ AWARDS: Table[Award] = Table("awards", Award, False, "round; order id")
 READINGS: Table[SignedReading] = Table("readings", SignedReading, False, "round; port")
 PRICES: Table[PriceList] = Table("prices", PriceList, False, "round; proposer's public key")
 ABSENCES: Table[Absence] = Table("absences", Absence, False, "round; order id")
+REVISIONS: Table[Revision] = Table("revisions", Revision, False, "round; order id")
 AUCTIONS: Table[AuctionEnd] = Table("auctions", AuctionEnd, False, "round; proposer's public key")
 SETTLEMENTS: Table[SettledAward] = Table("settlements", SettledAward, False, "round; order id")
 METER_PROGRESS: Table[MeterProgress] = Table(
@@ -219,6 +226,7 @@ TABLES: tuple[Table[Any], ...] = (
     READINGS,
     PRICES,
     ABSENCES,
+    REVISIONS,
     AUCTIONS,
     SETTLEMENTS,
     METER_PROGRESS,

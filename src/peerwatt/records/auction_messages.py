@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from peerwatt.records.auction import LastBids, Rents, RoundId, Stalled
 from peerwatt.records.message_header import Header
-from peerwatt.units import Count, Hash
+from peerwatt.units import Count, Hash, PriceUcoinPerKwh
 
 
 class ProposeAuction(Header, tag=22):
@@ -39,3 +39,12 @@ class ConfirmPresence(Header, tag=24):
 
     round_id: RoundId
     order_id: Hash
+
+
+class ReviseOrder(Header, tag=31):
+    """Who lost in the first of two rounds signs a new limit for the second: no worse for the other
+    side than the first round's price, and no worse for itself than the grid's."""
+
+    round_id: RoundId
+    order_id: Hash
+    limit_ucoin_per_kwh: PriceUcoinPerKwh

@@ -34,14 +34,23 @@ NO_HASH = bytes(32)
 
 class Mechanism(IntEnum):
     """How a round's book is cleared: the first two by the ledger itself, pairs and
-    `WELFARE_PROPOSED` by prices that prove it, one an order or one a feeder, and the last by the
-    bids with which an auction outside the ledger ended."""
+    `WELFARE_PROPOSED` by prices that prove it, one an order or one a feeder, the fifth by the
+    bids with which an auction outside the ledger ended. From `PAY_AS_BID` on the ledger holds a
+    double auction among cars itself, and the grid serves the rest; `V2V` is one of two rounds."""
 
     WELFARE = 1
     UNIFORM = 2
     WELFARE_PAIRS = 3
     WELFARE_PROPOSED = 4
     ITERATIVE_AUCTION = 5
+    PAY_AS_BID = 6
+    K_PRICE = 7
+    MCAFEE = 8
+    MCAFEE_PAPER = 9
+    HUANG = 10
+    SBBA = 11
+    MUDA = 12
+    V2V = 13
 
     @property
     def priced(self) -> bool:
@@ -52,6 +61,16 @@ class Mechanism(IntEnum):
     def proposed(self) -> bool:
         """Whether members have to propose a clearing with its proof."""
         return self.priced or self == Mechanism.ITERATIVE_AUCTION
+
+    @property
+    def among_cars(self) -> bool:
+        """Whether cars trade with one another alone, and each with the grid for the rest."""
+        return self >= Mechanism.PAY_AS_BID
+
+    @property
+    def states_limits(self) -> bool:
+        """Whether an order says no more than one price for its energy."""
+        return (self.among_cars and self != Mechanism.V2V) or self == Mechanism.ITERATIVE_AUCTION
 
 
 class PriceRule(IntEnum):
@@ -159,7 +178,8 @@ class Prices(Record):
 
 class BuyOrder(Record, tag=1):
     """Energy wanted in the slot: `min_wh` at up to lost load, the rest along a curve whose
-    marginal value falls from `price_high` to `price_low`."""
+    marginal value falls from `price_high` to `price_low`. `limit` is what it bids in a `V2V`
+    round, where the curve says how much it wants."""
 
     order_id: Hash
     owner: Key
@@ -170,10 +190,12 @@ class BuyOrder(Record, tag=1):
     price_low_ucoin_per_kwh: PriceUcoinPerKwh
     held_ucoin: Ucoin
     feeder: NameOrNone = ""
+    limit_ucoin_per_kwh: PriceUcoinPerKwh = 0
 
 
 class SellOrder(Record, tag=2):
-    """Energy offered in the slot: marginal cost `ask` at nothing sold, rising by `slope`."""
+    """Energy offered in the slot: marginal cost `ask` at nothing sold, rising by `slope`. `limit`
+    is what it asks in a `V2V` round, where the cost says how much it offers."""
 
     order_id: Hash
     owner: Key
@@ -183,6 +205,7 @@ class SellOrder(Record, tag=2):
     slope_ucoin_per_kwh2: SlopeUcoinPerKwh2
     held_ucoin: Ucoin
     feeder: NameOrNone = ""
+    limit_ucoin_per_kwh: PriceUcoinPerKwh = 0
 
 
 Order = BuyOrder | SellOrder
@@ -245,7 +268,8 @@ class Clearing(Record):
     """The outcome of a cleared book: the price, and where the energy comes from and goes.
 
     `price` is that of the grid connection, limits included; `buyer_price` the most that a buyer
-    pays. `sellers_dropped`: the supplier could not stand behind the sellers' surplus, or nobody
+    pays. Of an auction among cars `price` is the dearest at which cars bought, retail where none
+    did. `sellers_dropped`: the supplier could not stand behind the sellers' surplus, or nobody
     proved a clearing in time, so buyers were cleared against the grid alone. `proposer` is empty
     where the ledger cleared the book itself. No other clearing of the same book has a welfare
     higher by more than `gap`, reckoned before a proposal's energies are rounded to whole Wh;
@@ -266,6 +290,15 @@ class Clearing(Record):
     gap_ucoin: Ucoin
     traded_ucoin: Ucoin
     feeder_prices: tuple[PriceDifferencePcoinPerKwh, ...] = ()
+
+
+class FirstRound(Record):
+    """What the first of two rounds came to: its prices, to which losers have to come in the second,
+    and what was traded. Where no bid reached an ask, the middle of the best two."""
+
+    buyer_price_ucoin_per_kwh: PriceUcoinPerKwh
+    seller_price_ucoin_per_kwh: PriceUcoinPerKwh
+    traded_wh: TotalWh
 
 
 class SettlementTotals(Record):
@@ -294,7 +327,8 @@ class Round(Record):
     """One market round of one site: its times, prices, limits, book, outcome and roots.
 
     `book_hash` runs over the book as it changes; `awaited_readings` is how many meters have yet
-    to report; `feeders` are those that are limited, by name; the roots are of trees sorted by id,
+    to report; `feeders` are those that are limited, by name; `lot_wh` is the one size with which
+    every order counts, where the mechanism wants one; the roots are of trees sorted by id,
     written when their step is done (32 zero bytes before).
     """
 
@@ -323,6 +357,8 @@ class Round(Record):
     clearing: Clearing | None
     totals: SettlementTotals | None
     feeders: tuple[FeederRoom, ...] = ()
+    lot_wh: EnergyWh = 0
+    first: FirstRound | None = None
 
 
 class Opening(Record):

@@ -15,6 +15,7 @@ from peerwatt.records.auction import RoundId as RoundId
 from peerwatt.records.auction_messages import ConfirmPresence as ConfirmPresence
 from peerwatt.records.auction_messages import ProposeAuction as ProposeAuction
 from peerwatt.records.auction_messages import ReportAbsence as ReportAbsence
+from peerwatt.records.auction_messages import ReviseOrder as ReviseOrder
 from peerwatt.records.codec import Record, decode, digest, encode
 from peerwatt.records.market import Mechanism, PriceRule, SlotLimit, TariffStep
 from peerwatt.records.member_messages import AddMember as AddMember
@@ -141,7 +142,8 @@ class PublishLimits(Header, tag=11):
 
 
 class OpenRound(Header, tag=12):
-    """A site's operator opens the market of one slot."""
+    """A site's operator opens the market of one slot; `lot_wh` is the one size with which orders
+    count in it, where the mechanism wants one."""
 
     site: Name
     tariff: Name
@@ -151,6 +153,7 @@ class OpenRound(Header, tag=12):
     slot_start_s: TimeS
     slot_end_s: TimeS
     settle_by_s: TimeS
+    lot_wh: EnergyWh = 0
 
 
 class CheckIn(Header, tag=13):
@@ -169,7 +172,7 @@ class CheckOut(Header, tag=14):
 
 
 class PlaceBuyOrder(Header, tag=15):
-    """A driver asks for energy in a round."""
+    """A driver asks for energy in a round; `limit` is its bid where the curve is not (`V2V`)."""
 
     round_id: RoundId
     port: Name
@@ -177,16 +180,19 @@ class PlaceBuyOrder(Header, tag=15):
     max_wh: EnergyWh
     price_high_ucoin_per_kwh: PriceUcoinPerKwh
     price_low_ucoin_per_kwh: PriceUcoinPerKwh
+    limit_ucoin_per_kwh: PriceUcoinPerKwh = 0
 
 
 class PlaceSellOrder(Header, tag=16):
-    """A driver, roof or storage offers energy in a round."""
+    """A driver, roof or storage offers energy in a round; `limit` is its ask where the cost is not
+    (`V2V`)."""
 
     round_id: RoundId
     port: Name
     max_wh: EnergyWh
     ask_ucoin_per_kwh: PriceUcoinPerKwh
     slope_ucoin_per_kwh2: SlopeUcoinPerKwh2
+    limit_ucoin_per_kwh: PriceUcoinPerKwh = 0
 
 
 class CancelOrder(Header, tag=17):
@@ -280,6 +286,7 @@ Message = (
     | RequestOpening
     | ConsentOpening
     | FundRewards
+    | ReviseOrder
 )
 
 

@@ -112,12 +112,12 @@ USUAL: dict[type[Any], dict[str, Any]] = {
         "amount_ucoin": 1_000,
         "statement_hash": digest(b"statement"),
     },
-    tx.ResolveDispute: {"credit_ucoin": 400},
-    tx.RequestOpening: {"statement_hash": NO_HASH}, tx.ConsentOpening: {"commitment": NO_HASH},
-    tx.FundRewards: {"amount_ucoin": UCOIN_PER_COIN},
+    tx.ResolveDispute: {"credit_ucoin": 400}, tx.RequestOpening: {"statement_hash": NO_HASH},
+    tx.ConsentOpening: {"commitment": NO_HASH}, tx.FundRewards: {"amount_ucoin": UCOIN_PER_COIN},
     tx.ProposeClearing: {"round_id": round_key(SITE, FIRST_SLOT_S), "part": 0, "parts": 1},
     **{kind: {"round_id": round_key(SITE, FIRST_SLOT_S)} for kind in (
-        tx.CancelOrder, tx.ReportReadings, tx.ProposeAuction, tx.ReportAbsence, tx.ConfirmPresence
+        tx.CancelOrder, tx.ReportReadings, tx.ProposeAuction, tx.ReportAbsence, tx.ConfirmPresence,
+        tx.ReviseOrder,
     )},
 }  # fmt: skip
 """The usual fields of each message; what names a key or an id is filled in by the test."""
