@@ -19,9 +19,10 @@ from peerwatt.records.receipts import Event, Reason
 from peerwatt.simulation import reference_effects as effects
 from peerwatt.simulation.failures import CheckFailed
 from peerwatt.simulation.reference_absences import charge
+from peerwatt.simulation.reference_among_cars import clear_among_cars, first_of_two
 from peerwatt.simulation.reference_auctions import cleared_auction
 from peerwatt.simulation.reference_market import Cleared, clear
-from peerwatt.simulation.reference_orders import window_end_s
+from peerwatt.simulation.reference_orders import AMONG_CARS, window_end_s
 from peerwatt.simulation.reference_pairs import Pairs, cleared_pairs, prove
 from peerwatt.simulation.reference_payouts import settle_round
 from peerwatt.simulation.reference_proposals import PRICED, fine, fine_ucoin
@@ -183,6 +184,10 @@ class Reference:
             return replace(market_round, status=RoundStatus.VOID, void_reason=void)
         if market_round.mechanism.proposed:
             return market_round
+        if market_round.mechanism == Mechanism.V2V:
+            first = first_of_two(market_round, [orders[key] for key in sorted(orders)])
+            if first is not None:
+                return replace(market_round, first=first)
         return self._cleared(round_id, market_round)
 
     def _cleared(self, round_id: bytes, market_round: Round) -> Round:
@@ -190,6 +195,8 @@ class Reference:
         site = rows.get("sites", market_round.site.encode())
         free = rows.get("accounts", site.supplier).free_ucoin
         cleared = self._proved(round_id, market_round, free)
+        if market_round.mechanism in AMONG_CARS:
+            rows.clear("revisions", round_id)
         if cleared is None:
             cleared = clear(market_round, [order for _, order in orders], free)
         elif market_round.proposed is not None and market_round.mechanism in PRICED:
@@ -217,11 +224,16 @@ class Reference:
         )
 
     def _proved(self, round_id: bytes, market_round: Round, free_ucoin: int) -> Cleared | None:
-        """What the best proposal comes to, if there is one that the supplier can stand behind."""
+        """What the best proposal or an auction among cars comes to, if there is one that the
+        supplier can stand behind."""
         best, rows = market_round.proposed, self.rows
+        orders = [order for _, order in sorted(rows.shelf("orders", round_id).items())]
+        if market_round.mechanism in AMONG_CARS:
+            revised = rows.shelf("revisions", round_id).items()
+            limits = {key: each.limit_ucoin_per_kwh for key, each in revised}
+            return clear_among_cars(market_round, orders, limits, free_ucoin)
         if best is None:
             return None
-        orders = [order for _, order in sorted(rows.shelf("orders", round_id).items())]
         if market_round.mechanism == Mechanism.ITERATIVE_AUCTION:
             end = rows.get("auctions", best.proposer, round_id)
             return cleared_auction(market_round, orders, end, best.proposer, free_ucoin)

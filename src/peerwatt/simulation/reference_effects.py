@@ -28,6 +28,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.members import Account, Meter, Port, Site
 from peerwatt.simulation.reference_absences import confirm, report_absence
+from peerwatt.simulation.reference_among_cars import revise
 from peerwatt.simulation.reference_openings import write_opening
 from peerwatt.simulation.reference_orders import held_for, step_of
 from peerwatt.simulation.reference_proposals import end_auction, propose
@@ -87,6 +88,8 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             report_absence(rows, message)
         case tx.ConfirmPresence():
             confirm(rows, message)
+        case tx.ReviseOrder():
+            revise(rows, message)
         case tx.RecordTrade():
             record(rows, message, message_id)
         case tx.Tick():
@@ -200,6 +203,7 @@ def _open(rows: Rows, message: tx.OpenRound) -> None:
             )
             for each in (limit.feeders if isinstance(limit, SlotLimit) else ())
         ),
+        lot_wh=message.lot_wh,
     )
     rows.put("rounds", round_id, opened)
     rows.put("agenda", message.gate_s.to_bytes(8, "big") + round_id, Due(round_id=round_id))

@@ -28,6 +28,7 @@ from peerwatt.records.market import (
 from peerwatt.simulation.reference_rows import down, up
 
 STEPS = 10
+AUCTIONS = tuple(each for each in Mechanism if each > Mechanism.ITERATIVE_AUCTION)
 
 
 class Curves(NamedTuple):
@@ -116,9 +117,10 @@ def clear(market_round: Round, orders: Sequence[Order], supplier_free_ucoin: int
     buys = [each for each in orders if isinstance(each, BuyOrder)]
     sells = [each for each in orders if isinstance(each, SellOrder)]
     curves = Curves(market_round, buys, sells, market_round.export_limit_wh)
-    price, bought, sold = _meet(curves)
+    price, bought, sold = meet(curves)
     at_stake = up(sum(sold[:-1]), market_round.prices.feed_in_ucoin_per_kwh)
-    unproved = market_round.mechanism.proposed
+    # An auction among cars comes here only where the supplier could not stand behind it.
+    unproved = market_round.mechanism.proposed or market_round.mechanism in AUCTIONS
     if market_round.feeders:
         raise NotImplementedError("the reference ledger does not clear behind limited feeders")
     dropped = unproved or at_stake > supplier_free_ucoin
@@ -126,7 +128,7 @@ def clear(market_round: Round, orders: Sequence[Order], supplier_free_ucoin: int
         passed_on = replace(market_round.prices, price_rule=PriceRule.MIDPOINT)
         alone = replace(market_round, prices=passed_on, mechanism=Mechanism.WELFARE)
         curves, at_stake = Curves(alone, buys, [], 0), 0
-        price, bought, sold = _meet(curves)
+        price, bought, sold = meet(curves)
     buyer_price, seller_prices = _prices(curves, price, bought, sold)
     clearing = Clearing(
         price_ucoin_per_kwh=price,
@@ -196,7 +198,7 @@ def _seller_gain(order: SellOrder, price: int, given_wh: int) -> int:
     return straight if slope == 0 else min(straight, ceil(margin**2 / (2 * slope)))
 
 
-def _meet(curves: Curves) -> tuple[int, list[int], list[int]]:
+def meet(curves: Curves) -> tuple[int, list[int], list[int]]:
     """The least price at which supply covers demand, or the one below; the side that is there in
     excess shares out what the other side takes."""
 

@@ -17,6 +17,12 @@ from peerwatt.simulation.reference_rows import HORIZON_S, Rows, ascend, is_signe
 
 MOST_READINGS = 1_000
 Objections = Iterator[Reason]
+ONE_SWEEP = (
+    *(Mechanism.PAY_AS_BID, Mechanism.K_PRICE, Mechanism.MCAFEE, Mechanism.MCAFEE_PAPER),
+    *(Mechanism.HUANG, Mechanism.SBBA, Mechanism.MUDA),
+)
+AMONG_CARS = (*ONE_SWEEP, Mechanism.V2V)
+LIMITS_ALONE = (*ONE_SWEEP, Mechanism.ITERATIVE_AUCTION)
 
 
 def to_open(rows: Rows, message: tx.OpenRound, now_s: int) -> Objections:
@@ -53,6 +59,8 @@ def to_open(rows: Rows, message: tx.OpenRound, now_s: int) -> Objections:
     knows = (Mechanism.WELFARE_PAIRS, Mechanism.WELFARE_PROPOSED)
     if limit is not None and limit.feeders and message.mechanism not in knows:
         yield Reason.FEEDERS_LIMITED
+    if (message.mechanism == Mechanism.SBBA) == (message.lot_wh == 0):
+        yield Reason.OUT_OF_RANGE
 
 
 def step_of(tariff: Tariff, start_s: int, end_s: int) -> int | None:
@@ -77,6 +85,8 @@ def held_for(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round)
         return up(message.max_wh, worst)
     curve_wh = message.max_wh - message.min_wh
     at_worst = up(message.min_wh, prices.lost_load_ucoin_per_kwh)
+    if market_round.mechanism == Mechanism.V2V:
+        return at_worst + up(curve_wh, prices.retail_ucoin_per_kwh)
     return at_worst + up(curve_wh, message.price_high_ucoin_per_kwh)
 
 
@@ -108,7 +118,9 @@ def to_order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, now_s: i
     pairs = market_round.mechanism == Mechanism.WELFARE_PAIRS
     if pairs and isinstance(message, tx.PlaceSellOrder) and message.slope_ucoin_per_kwh2 == 0:
         yield Reason.OUT_OF_RANGE
-    if market_round.mechanism == Mechanism.ITERATIVE_AUCTION and not _is_a_limit(message):
+    if market_round.mechanism in LIMITS_ALONE and not _is_a_limit(message):
+        yield Reason.OUT_OF_RANGE
+    if not _fits_auction(message, market_round):
         yield Reason.OUT_OF_RANGE
     if held_for(message, market_round) > rows.get("accounts", message.signer).free_ucoin:
         yield Reason.UNFUNDED
@@ -126,6 +138,23 @@ def _is_a_limit(message: tx.PlaceBuyOrder | tx.PlaceSellOrder) -> bool:
     if isinstance(message, tx.PlaceSellOrder):
         return message.slope_ucoin_per_kwh2 == 0
     return message.price_low_ucoin_per_kwh == message.price_high_ucoin_per_kwh
+
+
+def _fits_auction(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round) -> bool:
+    """Whether an auction among cars can take an order: its price is the grid's at the worst, and it
+    has at least the one size; elsewhere it must not name a limit."""
+    mechanism, limit = market_round.mechanism, message.limit_ucoin_per_kwh
+    if mechanism != Mechanism.V2V and limit:
+        return False
+    if mechanism not in AMONG_CARS:
+        return True
+    if mechanism != Mechanism.V2V and isinstance(message, tx.PlaceBuyOrder):
+        limit = message.price_high_ucoin_per_kwh
+    elif mechanism != Mechanism.V2V and isinstance(message, tx.PlaceSellOrder):
+        limit = message.ask_ucoin_per_kwh
+    prices = market_round.prices
+    within = prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh
+    return within and message.max_wh >= market_round.lot_wh
 
 
 def to_cancel(rows: Rows, message: tx.CancelOrder, now_s: int) -> Objections:

@@ -16,6 +16,7 @@ from peerwatt.records.members import Account, Member, Role
 from peerwatt.records.receipts import Reason
 from peerwatt.simulation import reference_orders as orders
 from peerwatt.simulation.reference_absences import to_confirm, to_report_absence
+from peerwatt.simulation.reference_among_cars import to_revise
 from peerwatt.simulation.reference_openings import to_consent, to_request
 from peerwatt.simulation.reference_proposals import to_propose
 from peerwatt.simulation.reference_rows import HORIZON_S, POT, Rows, ascend, is_signed, may
@@ -135,6 +136,8 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return to_report_absence(rows, message, now_s)
         case tx.ConfirmPresence():
             return to_confirm(rows, message, now_s)
+        case tx.ReviseOrder():
+            return to_revise(rows, message, now_s)
         case tx.RecordTrade():
             return to_record(rows, message, cosigner, now_s)
     raise NotImplementedError(f"the reference ledger does not know {type(message).__name__}")
