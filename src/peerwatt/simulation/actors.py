@@ -15,17 +15,16 @@ from msgspec.structs import replace
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import digest
 from peerwatt.records.market import (
-    Award,
     BuyOrder,
     Mechanism,
     Order,
     Round,
     RoundStatus,
-    Side,
     SlotLimit,
 )
 from peerwatt.records.members import Member
-from peerwatt.records.readings import MeterReading, SignedReading, sign_reading
+from peerwatt.simulation.bargainers import Bargainers
+from peerwatt.simulation.metering import measured, reading
 from peerwatt.simulation.operators import Operators
 from peerwatt.simulation.parties import (
     ANYONE,
@@ -50,12 +49,12 @@ COINS = (0, 1, 500_000, 10**6, 10**7, 10**9, 10**17)
 STEPS_S = (0, 1, 30, 60, 60, 120, 180, 300, 300, 900)
 ASKS = (0, 0, 30_000, 50_001, 80_000, 80_000, 100_000, 150_000, 150_000, 200_001, 450_000, 500_004)
 ENERGY_WH = (0, 1, 700, 1_500, 1_501, 2_000, 2_000, 2_003, 2_500, 2_750, 2_751)
-LIES = (
-    *("repeated", "forged", "other slot", "longer slot", "less bought", "less sold"),
-    *("bought backwards", "sold backwards"),
-)
 PROPOSED = (Mechanism.WELFARE_PAIRS, Mechanism.ITERATIVE_AUCTION)
-MECHANISMS = (*(Mechanism.WELFARE, Mechanism.UNIFORM, *PROPOSED) * 2, Mechanism.WELFARE)
+AUCTIONS = tuple(each for each in Mechanism if each.among_cars)
+MECHANISMS = (
+    *(Mechanism.WELFARE, Mechanism.UNIFORM, *PROPOSED) * 6,
+    *(*(Mechanism.WELFARE, Mechanism.V2V) * 3, *AUCTIONS),
+)
 
 
 class Actors:
@@ -65,6 +64,7 @@ class Actors:
         self._all = parties
         self._chance = chance
         self._operators = Operators(parties, chance)
+        self._bargainers = Bargainers(parties, chance)
         self._publishers = Publishers(parties, chance)
         self._trustees = Trustees(parties, chance)
         self._recorders = Recorders(parties, chance)
@@ -75,6 +75,7 @@ class Actors:
             (self._opening, 7),
             (self._plug, 10),
             (self._order, 42),
+            (self._bargainers.revise, 4),
             (self._cancel, 2),
             (self._report, 26),
             (self._money, 6),
@@ -114,7 +115,7 @@ class Actors:
     def _opening(self) -> bytes:
         site, operator = self._site_of_chance()
         mechanism = self._chance.choice(MECHANISMS)
-        late = mechanism in PROPOSED
+        late = mechanism in (*PROPOSED, Mechanism.V2V)
         slot = self._all.now_s // SLOT_S + self._chance.choice((0, 1, 1, 1, 2, 2, 3)) + late
         start_s = slot * SLOT_S
         if self._chance.random() < 0.2:
@@ -137,6 +138,7 @@ class Actors:
             slot_start_s=start_s,
             slot_end_s=end_s,
             settle_by_s=end_s + self._chance.choice((SETTLE_LAG_S, 3 * SETTLE_LAG_S)),
+            lot_wh=self._bargainers.lot_wh(mechanism),
         )
 
     def _plug(self) -> bytes:
@@ -173,6 +175,8 @@ class Actors:
         most = self._chance.choice(ENERGY_WH)
         if book and self._chance.random() < 0.15:
             return self._like(by, round_id, port, self._chance.choice(book))
+        if market_round.mechanism.among_cars:
+            return self._bargainers.order(by, round_id, port, book)
         # Whoever comes late takes the side that the book lacks, so that cars trade; in every fourth
         # slot there is more to sell than is wanted.
         limit = market_round.mechanism == Mechanism.ITERATIVE_AUCTION
@@ -264,11 +268,11 @@ class Actors:
             return None
         round_id, market_round = self._chance.choice(over)
         awards = [award for _, award in self._all.host.items("awards", round_id)]
-        net_wh = {award.port: self._measured(award) for award in awards}
+        net_wh = {award.port: measured(self._chance, award) for award in awards}
         net_wh[""] = sum(net_wh.values()) + self._chance.choice((0, 0, 3, -200, 700, -4_000, 9_000))
         missing = self._chance.random() < 0.3
         readings = tuple(
-            self._reading(market_round, port, net_wh[port])
+            reading(self._all, self._chance, market_round, port, net_wh[port])
             for port in sorted(net_wh)
             if not missing or self._chance.random() < 0.7
         )
@@ -279,38 +283,6 @@ class Actors:
         if self._chance.random() < 0.04:
             readings = readings[::-1]
         return self._all.sign(by, tx.ReportReadings, round_id=round_id, readings=readings)
-
-    def _measured(self, award: Award) -> int:
-        """What a meter saw, towards the device: as awarded, less, nothing, or more."""
-        short = (1, 0.5, 0) if award.side == Side.SELL else (1, 1, 1, 0.3, 0)
-        share = self._chance.choice((*short, self._chance.choice((-0.2, 1.3))))
-        energy_wh = int(award.energy_wh * share)
-        return energy_wh if award.side == Side.BUY else -energy_wh
-
-    def _reading(self, market_round: Round, port: str, net_wh: int) -> SignedReading:
-        meter = self._all.meter(market_round.site, port)
-        last = self._all.host.get("meter_progress", meter.public)
-        sequence, bought, sold = (
-            (last.sequence, last.import_wh, last.export_wh) if last is not None else (0, 0, 0)
-        )
-        lie = self._chance.choice(LIES) if self._chance.random() < 0.2 else ""
-        shift_s = self._chance.choice((-SLOT_S, SLOT_S)) if lie == "other slot" else 0
-        if lie == "less bought":
-            bought = max(bought - 1, 0)
-        if lie == "less sold":
-            sold = max(sold - 1, 0)
-        reading = MeterReading(
-            meter=meter.public,
-            sequence=sequence + (lie != "repeated"),
-            start_s=market_round.slot_start_s + shift_s,
-            end_s=market_round.slot_end_s + shift_s + (lie == "longer slot"),
-            import_start_wh=bought + (10_000 if lie == "bought backwards" else 0),
-            import_end_wh=bought + max(net_wh, 0),
-            export_start_wh=sold + (10_000 if lie == "sold backwards" else 0),
-            export_end_wh=sold + max(-net_wh, 0),
-        )
-        signer = self._all.key("stranger") if lie == "forged" else meter
-        return sign_reading(reading, signer, self._all.chain_id)
 
     # --- disputes and votes
 

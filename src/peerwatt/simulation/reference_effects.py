@@ -203,7 +203,6 @@ def _open(rows: Rows, message: tx.OpenRound) -> None:
             )
             for each in (limit.feeders if isinstance(limit, SlotLimit) else ())
         ),
-        lot_wh=message.lot_wh,
     )
     rows.put("rounds", round_id, opened)
     rows.put("agenda", message.gate_s.to_bytes(8, "big") + round_id, Due(round_id=round_id))
