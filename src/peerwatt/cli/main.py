@@ -330,7 +330,7 @@ def soak_mutants(
     only: Annotated[
         list[str] | None, typer.Option(help="A mutant by name; again for more.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Chains to attack with each bug.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Chains to attack with each bug.")] = 32,
     blocks: Annotated[int, typer.Option(min=1, help="Blocks that each is attacked for.")] = 200,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
 ) -> None:

@@ -132,6 +132,13 @@ def _among_cars(book: Book, revised: Mapping[bytes, int]) -> Cleared:
     return Cleared(book, found.outcome, pricing, found.gap_ucoin, found.traded_ucoin)
 
 
+def _without_sellers(book: Book, revised: Mapping[bytes, int]) -> Cleared:
+    """What buyers get where the supplier cannot stand behind what sellers would sell."""
+    if book.mechanism.among_cars:
+        return _among_cars(book._replace(sells=[]), revised)
+    return grid_alone(book)
+
+
 def served(book: Book, ended: AuctionEnd) -> Cleared:
     """The clearing that the end of an auction came to; whom it leaves out gets nothing."""
     rows = {each.order_id: each for each in ended.served}
@@ -166,11 +173,12 @@ def clear_round(
     orders = [order for _, order in state.items(ORDERS, round_id)]
     book = book_of(market_round, orders)
     supplier = site_of(state, market_round.site).supplier
-    cleared = _cleared(state, round_id, book, orders, won)
+    revised = take_revisions(state, round_id)
+    cleared = _cleared(book, orders, won, revised)
     supplier_held = _surplus_cost(cleared.outcome, market_round.prices)
     backed = supplier_held <= account_of(state, supplier).free_ucoin
     if not backed:
-        cleared, supplier_held = grid_alone(book), 0
+        cleared, supplier_held = _without_sellers(book, revised), 0
     dropped = cleared.book is not book
     proposed = None if dropped else market_round.proposed
     prices_root = NO_HASH
@@ -204,14 +212,13 @@ def clear_round(
 
 
 def _cleared(
-    state: State,
-    round_id: bytes,
     book: Book,
     orders: Sequence[BuyOrder | SellOrder],
     won: PriceList | AuctionEnd | None,
+    revised: Mapping[bytes, int],
 ) -> Cleared:
     if book.mechanism.among_cars:
-        return _among_cars(book, take_revisions(state, round_id))
+        return _among_cars(book, revised)
     if not book.mechanism.proposed:
         return clear_book(book)
     if won is None:

@@ -16,7 +16,7 @@ from peerwatt.contracts.invariants import broken_invariants
 from peerwatt.hosts.replica import Replica
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import decode, digest
-from peerwatt.records.market import Award, BuyOrder, Order, Round, SettledAward
+from peerwatt.records.market import Award, BuyOrder, Mechanism, Order, Round, SettledAward
 from peerwatt.records.members import Site
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Event, Reason, Receipt
@@ -58,6 +58,7 @@ class Checkers:
         self._chance = chance
         self._transactions: dict[bytes, int] = {}
         self._orders: dict[bytes, bytes] = {}
+        self._revised: dict[bytes, int] = {}
         self._settled: dict[bytes, bytes] = {}
         self._readings: dict[tuple[bytes, int], bytes] = {}
         self._slots: dict[tuple[bytes, int], bytes] = {}
@@ -165,6 +166,8 @@ class Checkers:
                 self._pay(dispute.owner, message.credit_ucoin)
             case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
                 self._orders[transaction.message_id] = message.round_id
+            case tx.ReviseOrder():
+                self._revised[message.order_id] = message.limit_ucoin_per_kwh
             case tx.CancelOrder():
                 require(
                     self._orders.pop(message.order_id, b"") == message.round_id,
@@ -236,7 +239,9 @@ class Checkers:
             charged = row.paid_ucoin + row.penalty_ucoin
             for most in (awards[order_id].held_ucoin, orders[order_id].held_ucoin):
                 require(charged <= most, "holds", f"order {name} is charged beyond its hold")
-            _require_limit(orders[order_id], awards[order_id])
+            limit = self._revised.pop(order_id, orders[order_id].limit_ucoin_per_kwh)
+            twice = market_round.mechanism == Mechanism.V2V
+            _require_limit(orders[order_id], awards[order_id], limit if twice else None)
             self._pay(row.owner, row.received_ucoin - charged)
         for order_id in placed:
             del self._orders[order_id]
@@ -291,15 +296,16 @@ class Checkers:
         self.differential.whole(host)
 
 
-def _require_limit(order: Order, award: Award) -> None:
-    """Nobody pays more, or gets less, than it asked for; a minimum goes at any price."""
+def _require_limit(order: Order, award: Award, limit: int | None) -> None:
+    """Nobody pays more, or gets less, than it asked for or last signed as its limit; a minimum goes
+    at any price."""
     price, name = award.price_ucoin_per_kwh, order.order_id.hex()
     if isinstance(order, BuyOrder):
-        at_most = order.price_high_ucoin_per_kwh
+        at_most = order.price_high_ucoin_per_kwh if limit is None else limit
         fits = award.energy_wh <= order.min_wh or price <= at_most
         require(fits, "limits", f"order {name} pays {price}, at most {at_most} was asked")
     else:
-        fits = price >= order.ask_ucoin_per_kwh
+        fits = price >= (order.ask_ucoin_per_kwh if limit is None else limit)
         require(fits, "limits", f"order {name} gets {price}, less than was asked")
 
 

@@ -224,7 +224,7 @@ class Reference:
         )
 
     def _proved(self, round_id: bytes, market_round: Round, free_ucoin: int) -> Cleared | None:
-        """What the best proposal or an auction among cars comes to, if there is one that the
+        """What an auction among cars comes to, or else the best proposal, if there is one that the
         supplier can stand behind."""
         best, rows = market_round.proposed, self.rows
         orders = [order for _, order in sorted(rows.shelf("orders", round_id).items())]

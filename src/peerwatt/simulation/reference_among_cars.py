@@ -169,8 +169,9 @@ def _meeting_point(hall: Hall, found: Deals) -> tuple[int, int] | None:
 
 def clear_among_cars(
     market_round: Round, orders: Sequence[Order], limits: Limits, supplier_free_ucoin: int
-) -> Cleared | None:
-    """The clearing and its awards; none where the supplier cannot pay for what sellers sell."""
+) -> Cleared:
+    """The clearing and its awards; without sellers where the supplier cannot pay for what they
+    sell."""
     hall = hall_of(market_round, orders)
     twice = market_round.mechanism == Mechanism.V2V
     found = deals(hall, Mechanism.MCAFEE if twice else market_round.mechanism)
@@ -193,7 +194,9 @@ def clear_among_cars(
     sold_wh = sum(e for o, e in zip(orders, energies, strict=True) if isinstance(o, SellOrder))
     at_stake = up(sold_wh, prices.feed_in_ucoin_per_kwh)
     if at_stake > supplier_free_ucoin:
-        return None
+        buyers = [order for order in orders if isinstance(order, BuyOrder)]
+        alone = clear_among_cars(market_round, buyers, limits, 0)
+        return alone._replace(clearing=replace(alone.clearing, sellers_dropped=True))
     buys = [order for order in orders if isinstance(order, BuyOrder)]
     clearing = _clearing(market_round, orders, energies, flows, at_stake)
     dearest = [

@@ -28,7 +28,6 @@ from peerwatt.records.market import (
 from peerwatt.simulation.reference_rows import down, up
 
 STEPS = 10
-AUCTIONS = tuple(each for each in Mechanism if each > Mechanism.ITERATIVE_AUCTION)
 
 
 class Curves(NamedTuple):
@@ -119,8 +118,7 @@ def clear(market_round: Round, orders: Sequence[Order], supplier_free_ucoin: int
     curves = Curves(market_round, buys, sells, market_round.export_limit_wh)
     price, bought, sold = meet(curves)
     at_stake = up(sum(sold[:-1]), market_round.prices.feed_in_ucoin_per_kwh)
-    # An auction among cars comes here only where the supplier could not stand behind it.
-    unproved = market_round.mechanism.proposed or market_round.mechanism in AUCTIONS
+    unproved = market_round.mechanism.proposed
     if market_round.feeders:
         raise NotImplementedError("the reference ledger does not clear behind limited feeders")
     dropped = unproved or at_stake > supplier_free_ucoin
