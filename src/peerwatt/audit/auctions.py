@@ -14,11 +14,12 @@ from peerwatt.contracts.state import Refusal
 from peerwatt.hosts.replica import Replica
 from peerwatt.records.market import BuyOrder, Mechanism, Order, Round, SellOrder
 from peerwatt.records.transactions import ProposeAuction
-from peerwatt.simulation.tables import auction_ends
+from peerwatt.simulation.tables import auction_ends, revised_limits
 
 
 class Auctions:
-    """Of every auction of a chain, who was silent, and how it ended."""
+    """Of every auction of a chain, who was silent, how it ended, and which limits were signed for
+    a second round, by order."""
 
     def __init__(self, chain: Replica) -> None:
         self._ends: dict[bytes, ProposeAuction] = {}
@@ -28,6 +29,8 @@ class Auctions:
             self._ends = auction_ends(chain)
             absent = (event.key for _, event in chain.events() if event.kind == "absent")
             self._absent = dict.fromkeys(absent)
+        twice = any(each.mechanism == Mechanism.V2V for each in rounds)
+        self.revised: dict[bytes, int] = revised_limits(chain) if twice else {}
 
     def present(self, orders: Sequence[BuyOrder | SellOrder]) -> list[BuyOrder | SellOrder]:
         """The orders of a book whose agents were not silent."""

@@ -18,9 +18,9 @@ from peerwatt.contracts.clearing import (
     book_of,
     clear_book,
     clear_proposed,
-    grid_alone,
     proposed_prices,
     sealed_prices,
+    without_sellers,
 )
 from peerwatt.contracts.proved import Flaw
 from peerwatt.contracts.settlement import settle
@@ -103,9 +103,9 @@ def _cleared(
     ]
     book = book_of(each, auctions.present(orders))
     if clearing.sellers_dropped:
-        return grid_alone(book)
+        return without_sellers(book, auctions.revised)
     if not each.mechanism.proposed:
-        return clear_book(book)
+        return clear_book(book, auctions.revised)
     if not each.mechanism.priced:
         return auctions.cleared(each, orders)
     return _proved(chain, key, each, book, orders)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,6 +15,7 @@ import typer
 
 from peerwatt import __version__
 from peerwatt.cli import auction, engine, network, study
+from peerwatt.cli.choices import MechanismName, PeerName, SiteName
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C, without a word."""
@@ -41,29 +41,6 @@ Network = Annotated[
     Path | None,
     typer.Option("--network", metavar="DIR", help="Folder of a running network to do it on."),
 ]
-
-
-class MechanismName(StrEnum):
-    """How a round is cleared."""
-
-    WELFARE = "welfare"
-    UNIFORM = "uniform"
-    WELFARE_PAIRS = "welfare-pairs"
-    WELFARE_PROPOSED = "welfare-proposed"
-    ITERATIVE_AUCTION = "iterative-auction"
-
-
-class PeerName(StrEnum):
-    """Whose answers a market's are compared with."""
-
-    DUAL = "dual"
-
-
-class SiteName(StrEnum):
-    """Whose charging sessions come with peerwatt."""
-
-    JPL = "jpl"
-    CALTECH = "caltech"
 
 
 def _print_version(wanted: bool) -> None:

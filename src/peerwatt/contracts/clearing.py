@@ -47,6 +47,7 @@ from peerwatt.records.market import (
 from peerwatt.units import WH_PER_KWH, cost_ceil_ucoin
 
 PRICE_BYTES = 8
+NOTHING: Mapping[bytes, int] = {}
 
 
 class Pricing(NamedTuple):
@@ -69,8 +70,11 @@ class Cleared(NamedTuple):
     feeder_prices: tuple[int, ...] = ()
 
 
-def clear_book(book: Book) -> Cleared:
-    """What the ledger finds by itself: one price for all."""
+def clear_book(book: Book, revised: Mapping[bytes, int] = NOTHING) -> Cleared:
+    """What the ledger finds by itself: one price for all, or what an auction among cars and the
+    grid come to; `revised` are limits for the second of two rounds, by order."""
+    if book.mechanism.among_cars:
+        return _among_cars(book, revised)
     outcome = clear(book)
     value = outcome.price_ucoin_per_kwh * sum(outcome.bought_wh)
     gap_ucoin = one_price_gap_ucoin(book, outcome)
@@ -132,7 +136,7 @@ def _among_cars(book: Book, revised: Mapping[bytes, int]) -> Cleared:
     return Cleared(book, found.outcome, pricing, found.gap_ucoin, found.traded_ucoin)
 
 
-def _without_sellers(book: Book, revised: Mapping[bytes, int]) -> Cleared:
+def without_sellers(book: Book, revised: Mapping[bytes, int] = NOTHING) -> Cleared:
     """What buyers get where the supplier cannot stand behind what sellers would sell."""
     if book.mechanism.among_cars:
         return _among_cars(book._replace(sells=[]), revised)
@@ -178,7 +182,7 @@ def clear_round(
     supplier_held = _surplus_cost(cleared.outcome, market_round.prices)
     backed = supplier_held <= account_of(state, supplier).free_ucoin
     if not backed:
-        cleared, supplier_held = _without_sellers(book, revised), 0
+        cleared, supplier_held = without_sellers(book, revised), 0
     dropped = cleared.book is not book
     proposed = None if dropped else market_round.proposed
     prices_root = NO_HASH
@@ -217,10 +221,8 @@ def _cleared(
     won: PriceList | AuctionEnd | None,
     revised: Mapping[bytes, int],
 ) -> Cleared:
-    if book.mechanism.among_cars:
-        return _among_cars(book, revised)
     if not book.mechanism.proposed:
-        return clear_book(book)
+        return clear_book(book, revised)
     if won is None:
         return grid_alone(book)
     if isinstance(won, AuctionEnd):

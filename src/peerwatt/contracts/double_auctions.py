@@ -186,9 +186,10 @@ def huang(limits: Limits) -> Traded:
 
 def sbba(limits: Limits) -> Traded:
     """One price min(b_k, s_{k+1}), nothing left over; if it is b_k, the last buyer is left out and
-    of the sellers the one with the greatest lot. All orders count with one size."""
+    of the sellers the one with the greatest lot. All count with one size, or not if smaller."""
+    one = limits.lot_wh
     sized = [
-        [each._replace(energy_wh=limits.lot_wh) for each in side]
+        [each._replace(energy_wh=one if each.energy_wh >= one else 0) for each in side]
         for side in (limits.bids, limits.asks)
     ]
     sides = sides_of(limits._replace(bids=sized[0], asks=sized[1]))

@@ -174,8 +174,8 @@ def _open_port(
 def _unfit(
     market_round: Round, message: PlaceBuyOrder | PlaceSellOrder, stated: str
 ) -> Refusal | None:
-    """What an auction among cars does not take: a limit that the grid betters, or less than the
-    round's one size. `stated` is the field that names the limit but in a `V2V` round."""
+    """What an auction among cars does not take: a limit that the grid betters. `stated` is the
+    field that names the limit but in a `V2V` round."""
     mechanism, prices = market_round.mechanism, market_round.prices
     if message.limit_ucoin_per_kwh and mechanism != Mechanism.V2V:
         return Refusal(Reason.OUT_OF_RANGE, "limit_ucoin_per_kwh")
@@ -185,8 +185,6 @@ def _unfit(
     limit = getattr(message, field)
     if not prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh:
         return Refusal(Reason.OUT_OF_RANGE, field)
-    if message.max_wh < market_round.lot_wh:
-        return Refusal(Reason.OUT_OF_RANGE, "max_wh")
     return None
 
 

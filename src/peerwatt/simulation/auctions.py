@@ -37,6 +37,11 @@ def awaits_auction(market_round: Round) -> bool:
     return auctioned and market_round.status == RoundStatus.CLOSED
 
 
+def awaits_second_round(market_round: Round) -> bool:
+    """Whether losers of a first round may sign limits for a second."""
+    return market_round.first is not None and market_round.status == RoundStatus.CLOSED
+
+
 def hold_auction(
     view: View, round_id: bytes, wishes: Mapping[str, Wish], operator: SigningKey
 ) -> Conclusion | None:

@@ -152,9 +152,15 @@ class Rewards(ConfigPart):
     """For the member that proposed a block, USD."""
 
 
-LATER = ("pseudonyms", "rewards")
+LATER = ("pseudonyms", "rewards", "lot_wh")
 """Keys that stand in a day's file only where they change something: a chain is called after what is
 assumed, and days from before these keys keep their names."""
+
+
+MechanismName = Literal[
+    "welfare", "uniform", "welfare-pairs", "welfare-proposed", "iterative-auction", "pay-as-bid",
+    "k-price", "mcafee", "mcafee-paper", "huang", "sbba", "muda", "v2v",
+]  # fmt: skip
 
 
 class DayConfig(ConfigPart):
@@ -168,10 +174,10 @@ class DayConfig(ConfigPart):
     """Hours of the local clock from midnight to the end."""
     round_min: Literal[5, 10, 15, 20, 30, 60] = 15
     """Length of a round, minutes."""
-    mechanism: Literal[
-        "welfare", "uniform", "welfare-pairs", "welfare-proposed", "iterative-auction"
-    ] = "welfare"
+    mechanism: MechanismName = "welfare"
     """How a round is cleared."""
+    lot_wh: Annotated[int, Field(gt=0, le=1_000_000)] = 500
+    """The one size with which orders count under sbba, Wh."""
     need: Literal["delivered", "requested"] = "delivered"
     """What a car needs: what it truly took, or what its driver asked for, capped."""
     planning: Planning = Planning()

@@ -262,6 +262,7 @@ class Founding:
                     slot_start_s=start_s,
                     slot_end_s=end_s,
                     settle_by_s=end_s + SETTLE_LAG_S,
+                    lot_wh=self._config.lot_wh if mechanism == Mechanism.SBBA else 0,
                 )
             )
 

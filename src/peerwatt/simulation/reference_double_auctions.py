@@ -127,7 +127,10 @@ def deals(hall: Hall, mechanism: Mechanism) -> Deals:
     if mechanism == Mechanism.MUDA:
         return _halves(hall)
     if mechanism == Mechanism.SBBA:
-        sized = [[each._replace(wh=hall.lot_wh) for each in side] for side in hall[:2]]
+        sized = [
+            [each._replace(wh=hall.lot_wh) for each in side if each.wh >= hall.lot_wh]
+            for side in (hall.bids, hall.asks)
+        ]
         hall = hall._replace(bids=sized[0], asks=sized[1])
     both = lines(hall)
     reached = volume(both)

@@ -141,8 +141,8 @@ def _is_a_limit(message: tx.PlaceBuyOrder | tx.PlaceSellOrder) -> bool:
 
 
 def _fits_auction(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round) -> bool:
-    """Whether an auction among cars can take an order: its price is the grid's at the worst, and it
-    has at least the one size; elsewhere it must not name a limit."""
+    """Whether an auction among cars can take an order: its price is the grid's at the worst;
+    elsewhere it must not name a limit."""
     mechanism, limit = market_round.mechanism, message.limit_ucoin_per_kwh
     if mechanism != Mechanism.V2V and limit:
         return False
@@ -153,8 +153,7 @@ def _fits_auction(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: R
     elif mechanism != Mechanism.V2V and isinstance(message, tx.PlaceSellOrder):
         limit = message.ask_ucoin_per_kwh
     prices = market_round.prices
-    within = prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh
-    return within and message.max_wh >= market_round.lot_wh
+    return prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh
 
 
 def to_cancel(rows: Rows, message: tx.CancelOrder, now_s: int) -> Objections:

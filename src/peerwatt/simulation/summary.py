@@ -232,6 +232,8 @@ def _price_rules(market: Sequence[Round]) -> str:
 def _price_rule(each: Round) -> str:
     if each.mechanism in (Mechanism.WELFARE_PAIRS, Mechanism.ITERATIVE_AUCTION):
         return "pairwise"
+    if each.mechanism.among_cars:
+        return "the auction's"
     if each.clearing is not None and any(each.clearing.feeder_prices):
         return PriceRule.MARGINAL.name.lower()
     return each.prices.price_rule.name.lower()

@@ -23,7 +23,7 @@ from peerwatt.records.market import (
 )
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason, Receipt
-from peerwatt.records.transactions import ProposeAuction, parse
+from peerwatt.records.transactions import ProposeAuction, ReviseOrder, parse
 from peerwatt.simulation.cast import ROOF
 
 if TYPE_CHECKING:
@@ -145,6 +145,20 @@ def auction_ends(chain: Replica) -> dict[bytes, ProposeAuction]:
             if isinstance(message, ProposeAuction):
                 ends[transaction.message_id] = message
     return ends
+
+
+def revised_limits(chain: Replica) -> dict[bytes, int]:
+    """The limits that losers signed for the second of two rounds, by order."""
+    limits = {}
+    for height in range(1, chain.height + 1):
+        for data, receipt in zip(
+            chain.block(height).transactions, chain.receipts(height), strict=True
+        ):
+            if receipt.ok:
+                _, message = parse(data)
+                if isinstance(message, ReviseOrder):
+                    limits[message.order_id] = message.limit_ucoin_per_kwh
+    return limits
 
 
 def _round(chain: Replica, each: Round, pv_wh: int, ends: Mapping[bytes, ProposeAuction]) -> Row:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from peerwatt.agents.order_terms import order_fields, revised_limit
 from peerwatt.agents.outlook import Floats, HubOutlook, needs_due_kwh
 from peerwatt.agents.ports import BuyIntent, Intent
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.vehicle import ChargingCar, purchase_orders
 from peerwatt.hosts.host import Host
 from peerwatt.market_operator.round import awaits_proposal, proposal_of, solve_round
-from peerwatt.records.market import Award, Side, round_key
+from peerwatt.records.market import Award, Round, Side, round_key
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.signing import SigningKey
@@ -28,9 +29,15 @@ from peerwatt.records.transactions import (
     PlaceSellOrder,
     ProposeAuction,
     ProposeClearing,
+    ReviseOrder,
     Tick,
 )
-from peerwatt.simulation.auctions import Wish, awaits_auction, hold_auction
+from peerwatt.simulation.auctions import (
+    Wish,
+    awaits_auction,
+    awaits_second_round,
+    hold_auction,
+)
 from peerwatt.simulation.cast import AgentFor, Visit, hub_of, ours, visits_of
 from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import CLOCK, ROLES
@@ -103,9 +110,11 @@ class World(Timeline):
                 self._place(visit, intent, round_id)
 
     def awaits_proposal(self, slot: int) -> bool:
-        """Whether the round is one whose clearing members have to propose."""
+        """Whether the round is one whose clearing members have to propose, or losers may trade in
+        a second one."""
         market_round = self.host.get("rounds", self._round_id(slot))
-        return awaits_proposal(market_round) or awaits_auction(market_round)
+        waits = awaits_proposal(market_round) or awaits_auction(market_round)
+        return waits or awaits_second_round(market_round)
 
     def hear_awards(self, slot: int) -> None:
         """Agents learn what they were awarded."""
@@ -117,8 +126,11 @@ class World(Timeline):
             visit.tell(energy_wh)
 
     def propose(self, slot: int) -> None:
-        """The operator's clearing of a frozen book, with its proof."""
+        """The operator's clearing of a frozen book, with its proof; or losers' new limits."""
         round_id = self._round_id(slot)
+        if awaits_second_round(self.host.get("rounds", round_id)):
+            self._revise(slot, round_id)
+            return
         if awaits_auction(self.host.get("rounds", round_id)):
             self._auction(slot, round_id)
             return
@@ -130,6 +142,26 @@ class World(Timeline):
                 ProposeClearing, valid_until_s=int(self.day.slot_start_s[slot]), **fields
             )
             self.note("ProposeClearing", receipt)
+
+    def _revise(self, slot: int, round_id: bytes) -> None:
+        """Agents that lost in the first round sign new limits, where that does not harm them."""
+        market_round: Round = self.host.get("rounds", round_id)
+        first, prices = market_round.first, market_round.prices
+        if first is None:
+            return
+        by_port = {visit.port: visit for visit in self.visits if visit.present}
+        for order_id, order in self.host.items("orders", round_id):
+            intent = self._wishes[order.port].intent
+            limit = revised_limit(intent, order.limit_ucoin_per_kwh, first, prices)
+            if limit is not None:
+                receipt = by_port[order.port].signer.send(
+                    ReviseOrder,
+                    valid_until_s=int(self.day.slot_start_s[slot]),
+                    round_id=round_id,
+                    order_id=order_id,
+                    limit_ucoin_per_kwh=limit,
+                )
+                self.note("ReviseOrder", receipt)
 
     def _auction(self, slot: int, round_id: bytes) -> None:
         """Agents and operator find the clearing together, and it proves how they ended."""
@@ -281,35 +313,15 @@ class World(Timeline):
         ]
 
     def _place(self, visit: Visit, intent: Intent, round_id: bytes) -> None:
-        at: dict[str, Any] = {
-            "round_id": round_id,
-            "port": visit.port,
-            "valid_until_s": self._gate_s(round_id),
-        }
-        # In an auction an order says no more than its limit: the curve stays with the agent.
-        auctioned = self.config.mechanism == "iterative-auction"
+        market_round: Round = self.host.get("rounds", round_id)
+        fields = order_fields(intent, market_round.mechanism, market_round.prices)
+        if fields is None:
+            return
         self._wishes[visit.port] = Wish(visit.signer.key, intent)
-        if isinstance(intent, BuyIntent):
-            kind = "PlaceBuyOrder"
-            high, low = intent.price_high_ucoin_per_kwh, intent.price_low_ucoin_per_kwh
-            receipt = visit.signer.send(
-                PlaceBuyOrder,
-                min_wh=intent.min_wh,
-                max_wh=intent.max_wh,
-                price_high_ucoin_per_kwh=high,
-                price_low_ucoin_per_kwh=high if auctioned else low,
-                **at,
-            )
-        else:
-            kind = "PlaceSellOrder"
-            receipt = visit.signer.send(
-                PlaceSellOrder,
-                max_wh=intent.max_wh,
-                ask_ucoin_per_kwh=intent.ask_ucoin_per_kwh,
-                slope_ucoin_per_kwh2=0 if auctioned else intent.slope_ucoin_per_kwh2,
-                **at,
-            )
-        self.note(kind, receipt)
+        kind = PlaceBuyOrder if isinstance(intent, BuyIntent) else PlaceSellOrder
+        at: dict[str, Any] = {"round_id": round_id, "port": visit.port, **fields}
+        receipt = visit.signer.send(kind, valid_until_s=self._gate_s(round_id), **at)
+        self.note(kind.__name__, receipt)
 
     def _gate_s(self, round_id: bytes) -> int:
         return int.from_bytes(round_id[:8], "big") - GATE_LEAD_S

@@ -89,10 +89,6 @@ def test_each_auction_by_hand(mechanism: Mechanism) -> None:
 
 def test_one_size_balances_and_draws_a_seller_out() -> None:
     at = hub(Mechanism.SBBA, lot_wh=1_500)
-    assert at.refused(
-        tx.PlaceSellOrder, "cat", port="p3", max_wh=1_499, ask_ucoin_per_kwh=FEED_IN,
-        slope_ucoin_per_kwh2=0,
-    ) == (Reason.OUT_OF_RANGE, "max_wh")  # fmt: skip
     bid(at, "ann", 280_000)
     bid(at, "bob", 200_000)
     ask(at, "cat", 100_000)
@@ -109,6 +105,14 @@ def test_one_size_balances_and_draws_a_seller_out() -> None:
         assert other.refused(
             tx.OpenRound, "operator", mechanism=mechanism, lot_wh=lot_wh
         ) == (Reason.OUT_OF_RANGE, "lot_wh")  # fmt: skip
+
+
+def test_less_than_the_one_size_is_the_grids() -> None:
+    at = hub(Mechanism.SBBA, lot_wh=1_500)
+    bid(at, "ann", 280_000, max_wh=1_499, min_wh=600)
+    ask(at, "cat", 100_000)
+    at.gate()
+    assert awards(at) == {"ann": (600, RETAIL)}
 
 
 def test_the_grid_serves_needs_and_who_bids_its_price() -> None:
