@@ -52,8 +52,8 @@ ENERGY_WH = (0, 1, 700, 1_500, 1_501, 2_000, 2_000, 2_003, 2_500, 2_750, 2_751)
 PROPOSED = (Mechanism.WELFARE_PAIRS, Mechanism.ITERATIVE_AUCTION)
 AUCTIONS = tuple(each for each in Mechanism if each.among_cars)
 MECHANISMS = (
-    *(Mechanism.WELFARE, Mechanism.UNIFORM, *PROPOSED) * 6,
-    *(*(Mechanism.WELFARE, Mechanism.V2V) * 3, *AUCTIONS),
+    *(Mechanism.WELFARE, Mechanism.UNIFORM, *PROPOSED) * 4,
+    *(Mechanism.WELFARE, Mechanism.WELFARE, *AUCTIONS),
 )
 
 
@@ -71,6 +71,8 @@ class Actors:
 
     def act(self) -> bytes | None:
         """Somebody's next message, if there is one to send."""
+        if self._bargainers.meet() and self._chance.random() < 0.7:
+            return self._bargainers.next()
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
             (self._opening, 7),
             (self._plug, 10),
@@ -98,7 +100,8 @@ class Actors:
         ahead = [time_s - now_s for time_s in due if now_s < time_s <= now_s + 900]
         if ahead and self._chance.random() < 0.3:
             return self._all.tick(min(ahead))
-        patient = self._operators.are_awaited() and self._chance.random() < 0.8
+        awaited = self._operators.are_awaited() or self._bargainers.meet(anew=False)
+        patient = awaited and self._chance.random() < 0.8
         return self._all.tick(self._chance.choice(STEPS_S[:4] if patient else STEPS_S))
 
     def foreign_tick(self) -> bytes:

@@ -22,7 +22,7 @@ SLOT_S = 900
 GATE_LEAD_S, CLEAR_LEAD_S, SETTLE_LAG_S, WINDOW_S = 60, 30, 600, 1_800
 YEAR_S = 366 * 86_400
 SITES = {"north": "operator-north", "south": "operator-south"}
-PORTS = ("p1", "p2", "p3", "p4")
+PORTS = ("p1", "p2", "p3", "p4", "p5", "p6")
 DRIVERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gus")
 ROLES = {
     "operator-north": Role.AGGREGATOR,
@@ -89,7 +89,7 @@ class Parties:
                 members=tuple(sorted(members, key=lambda member: member.key)),
                 mint_epoch_s=3_600,
                 mint_cap_ucoin=10_000 * UCOIN_PER_COIN,
-                max_orders=self._chance.choice((3, 4, 8)),
+                max_orders=self._chance.choice((3, 8, 12)),
                 max_work=self._chance.choice((1, 4, 1_000)),
                 dispute_window_s=WINDOW_S,
             )
