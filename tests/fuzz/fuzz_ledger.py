@@ -15,7 +15,7 @@ from fuzz_moves import KINDS, message
 
 MAX_STEPS = 64
 STARTS = ((1_000, 100), (1, 100), (1_000, 0), (1, 0))
-AUCTION = ("ReportAbsence", "ConfirmPresence", "ProposeAuction")
+AUCTION = ("ReviseOrder", "ReportAbsence", "ConfirmPresence", "ProposeAuction")
 KIND = {kind.__name__: kind for kind in KINDS}
 
 

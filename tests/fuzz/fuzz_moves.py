@@ -168,7 +168,8 @@ def check_out(bench: Bench, choices: Choices) -> Move:
 def open_round(bench: Bench, choices: Choices) -> Move:
     slot = (_slot_start_s(bench, choices) - times(0)["slot_start_s"]) // SLOT_S
     tariff, mechanism = pick(choices, ("day", "night")), pick(choices, (*Mechanism,))
-    fields = {"site": SITE, "tariff": tariff, "mechanism": mechanism}
+    sized = (mechanism == Mechanism.SBBA) != one_in(choices, 16)
+    fields = {"site": SITE, "tariff": tariff, "mechanism": mechanism, "lot_wh": 1_000 * sized}
     return Move("operator", fields | times(slot))
 
 
@@ -200,6 +201,20 @@ def cancel_order(bench: Bench, choices: Choices) -> Move:
         return Move("ann", {"round_id": round_id(0), "order_id": NONE})
     round_at, order_id, order = pick(choices, known)
     return Move(NAMES[order.owner], {"round_id": round_at, "order_id": order_id})
+
+
+def revise_order(bench: Bench, choices: Choices) -> Move:
+    """Mostly of an order in a round between its two auctions, near what it has to reach."""
+    round_at, each = _round(bench, choices, (RoundStatus.CLOSED,))
+    orders = [] if each is None else bench.state.items(ORDERS, round_at)
+    if each is None or not orders:
+        return Move("ann", {"round_id": round_at, "order_id": NONE, "limit_ucoin_per_kwh": 0})
+    order_id, order = pick(choices, orders)
+    first = () if each.first is None else each.first.__struct_fields__[:2]
+    points = [getattr(each.first, name) for name in first]
+    near = (*points, *(point + 1 for point in points), RETAIL, FEED_IN, *PRICES)
+    fields = {"round_id": round_at, "order_id": order_id}
+    return Move(NAMES[order.owner], fields | {"limit_ucoin_per_kwh": pick(choices, near)})
 
 
 def propose_clearing(bench: Bench, choices: Choices) -> Move:
@@ -289,35 +304,22 @@ def fund_rewards(bench: Bench, choices: Choices) -> Move:
 
 
 MAKERS: dict[str, Maker] = {
-    "Tick": tick,
-    "ProposeChange": propose_change,
-    "Vote": vote,
-    "OpenWallet": open_wallet,
-    "Mint": mint,
-    "Withdraw": withdraw,
-    "Transfer": transfer,
-    "RegisterSite": register_site,
-    "RegisterPort": register_port,
-    "PublishTariff": publish_tariff,
-    "PublishLimits": publish_limits,
-    "OpenRound": open_round,
-    "CheckIn": check_in,
-    "CheckOut": check_out,
-    "PlaceBuyOrder": place_buy_order,
-    "PlaceSellOrder": place_sell_order,
-    "CancelOrder": cancel_order,
-    "ReportReadings": report_readings,
-    "OpenDispute": open_dispute,
-    "ResolveDispute": resolve_dispute,
-    "ProposeClearing": propose_clearing,
-    "ProposeAuction": propose_auction,
-    "ReportAbsence": report_absence,
-    "ConfirmPresence": confirm_presence,
-    "RecordTrade": record_trade,
-    "RequestOpening": request_opening,
-    "ConsentOpening": consent_opening,
-    "FundRewards": fund_rewards,
-}
+    "Tick": tick, "ProposeChange": propose_change,
+    "Vote": vote, "OpenWallet": open_wallet,
+    "Mint": mint, "Withdraw": withdraw,
+    "Transfer": transfer, "RegisterSite": register_site,
+    "RegisterPort": register_port, "PublishTariff": publish_tariff,
+    "PublishLimits": publish_limits, "OpenRound": open_round,
+    "CheckIn": check_in, "CheckOut": check_out,
+    "PlaceBuyOrder": place_buy_order, "PlaceSellOrder": place_sell_order,
+    "CancelOrder": cancel_order, "ReportReadings": report_readings,
+    "OpenDispute": open_dispute, "ResolveDispute": resolve_dispute,
+    "ProposeClearing": propose_clearing, "ProposeAuction": propose_auction,
+    "ReportAbsence": report_absence, "ConfirmPresence": confirm_presence,
+    "RecordTrade": record_trade, "RequestOpening": request_opening,
+    "ConsentOpening": consent_opening, "FundRewards": fund_rewards,
+    "ReviseOrder": revise_order,
+}  # fmt: skip
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)
 
 
@@ -345,15 +347,17 @@ def _round(
 
 def _order(bench: Bench, choices: Choices) -> dict[str, Any]:
     by = pick(choices, (*DRIVERS, "eve"))
-    round_at, _ = _round(bench, choices, (RoundStatus.OPEN,))
-    port = PORTS.get(by, "p1")
-    return {"by": by, "round_id": round_at, "port": port, "max_wh": pick(choices, ENERGY_WH)}
+    round_at, each = _round(bench, choices, (RoundStatus.OPEN,))
+    order = {"by": by, "round_id": round_at, "port": PORTS.get(by, "p1")}
+    twice = each is not None and each.mechanism == Mechanism.V2V
+    limit = {"limit_ucoin_per_kwh": pick(choices, PRICES)} if twice else {}
+    return order | limit | {"max_wh": pick(choices, ENERGY_WH)}
 
 
 def _is_auctioned(bench: Bench, order: dict[str, Any]) -> bool:
     """Whether an order may say no more than a limit."""
     each = bench.state.get(ROUNDS, order["round_id"])
-    return each is not None and each.mechanism == Mechanism.ITERATIVE_AUCTION
+    return each is not None and each.mechanism.states_limits
 
 
 def _reading(bench: Bench, port: str, net_wh: int, market_round: Any) -> SignedReading:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import cases_accounts
+import cases_among_cars
 import cases_auctions
 import cases_blocks
 import cases_envelope
@@ -30,6 +31,7 @@ FILES: dict[str, ModuleType] = {
     "orders.json": cases_orders,
     "proposals.json": cases_proposals,
     "auctions.json": cases_auctions,
+    "among_cars.json": cases_among_cars,
     "trustees.json": cases_trustees,
     "trades.json": cases_trades,
     "blocks.json": cases_blocks,

@@ -20,30 +20,37 @@ def order_fields(intent: Intent, mechanism: Mechanism, prices: Prices) -> dict[s
     """The fields of `PlaceBuyOrder` or `PlaceSellOrder` that say energy and prices, in Wh and
     ucoin/kWh. None where the grid is the better counterpart: of a seller whose cost is above
     retail, and of a buyer without need to whom energy is worth less than feed-in."""
-    limit = _limit(intent, prices)
-    if mechanism.among_cars and limit is None:
-        return None
-    stated = {"limit_ucoin_per_kwh": limit or 0} if mechanism == Mechanism.V2V else {}
-    if isinstance(intent, SellIntent):
-        one = mechanism.states_limits
-        at_nothing, slope = intent.ask_ucoin_per_kwh, intent.slope_ucoin_per_kwh2
-        if mechanism.among_cars and one and limit is not None:
-            at_nothing = limit
-        return {
-            "max_wh": intent.max_wh,
-            "ask_ucoin_per_kwh": at_nothing,
-            "slope_ucoin_per_kwh2": 0 if one else slope,
-            **stated,
-        }
-    high, low = intent.price_high_ucoin_per_kwh, intent.price_low_ucoin_per_kwh
-    if mechanism.states_limits:
-        high = low = limit if mechanism.among_cars and limit is not None else high
+    limit = None
+    if mechanism.among_cars:
+        limit = _limit(intent, prices)
+        if limit is None:
+            return None
+    fields = _buyer_fields(intent) if isinstance(intent, BuyIntent) else _seller_fields(intent)
+    if mechanism == Mechanism.V2V and limit is not None:
+        return fields | {"limit_ucoin_per_kwh": limit}
+    if not mechanism.states_limits:
+        return fields
+    if isinstance(intent, BuyIntent):
+        stated = fields["price_high_ucoin_per_kwh"] if limit is None else limit
+        return fields | {"price_high_ucoin_per_kwh": stated, "price_low_ucoin_per_kwh": stated}
+    stated = fields["ask_ucoin_per_kwh"] if limit is None else limit
+    return fields | {"ask_ucoin_per_kwh": stated, "slope_ucoin_per_kwh2": 0}
+
+
+def _buyer_fields(intent: BuyIntent) -> dict[str, int]:
     return {
         "min_wh": intent.min_wh,
         "max_wh": intent.max_wh,
-        "price_high_ucoin_per_kwh": high,
-        "price_low_ucoin_per_kwh": low,
-        **stated,
+        "price_high_ucoin_per_kwh": intent.price_high_ucoin_per_kwh,
+        "price_low_ucoin_per_kwh": intent.price_low_ucoin_per_kwh,
+    }
+
+
+def _seller_fields(intent: SellIntent) -> dict[str, int]:
+    return {
+        "max_wh": intent.max_wh,
+        "ask_ucoin_per_kwh": intent.ask_ucoin_per_kwh,
+        "slope_ucoin_per_kwh2": intent.slope_ucoin_per_kwh2,
     }
 
 
@@ -66,7 +73,7 @@ def _mean_worth(intent: BuyIntent, retail: int) -> float:
     high, low = intent.price_high_ucoin_per_kwh, intent.price_low_ucoin_per_kwh
     falls = high > low > 0
     rest = high * low / (high - low) * log(high / low) if falls else (high + low) / 2
-    return (intent.min_wh * retail + (intent.max_wh - intent.min_wh) * rest) / intent.max_wh
+    return (intent.min_wh * retail + (intent.max_wh - intent.min_wh) * rest) / max(intent.max_wh, 1)
 
 
 def revised_limit(intent: Intent, limit: int, first: FirstRound, prices: Prices) -> int | None:

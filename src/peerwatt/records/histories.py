@@ -40,7 +40,7 @@ class ProvedTransaction(Record):
         """What does not hold of it below a head; empty if all does."""
         transaction_id = digest(self.transaction)
         try:
-            decode(self.transaction, Transaction)
+            decode_message(decode(self.transaction, Transaction).message)
         except CodecError as error:
             return f"transaction: {error}"
         if not verify(self.header.transactions_root, transaction_id, self.in_block):
