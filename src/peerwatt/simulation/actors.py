@@ -77,7 +77,7 @@ class Actors:
             (self._opening, 7),
             (self._plug, 10),
             (self._order, 42),
-            (self._bargainers.revise, 4),
+            (self._bargainers.revise, 10),
             (self._cancel, 2),
             (self._report, 26),
             (self._money, 6),

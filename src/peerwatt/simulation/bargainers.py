@@ -38,7 +38,7 @@ MEETINGS = 0.02
 LOT_WH = 1_000
 SIZES_WH = (0, 999, 1_000, 1_000, 1_500, 2_000, 2_000, 2_000, 2_003, 2_750)
 NEAR = ((2, 3, 4, 5, 6), (1, 2, 3, 4, 5))
-BESIDE = (-1, 0, 0, 0, 0, 1)
+BESIDE = (-1, -1, 0, 0, 0, 0, 1, 1)
 """How far a price is from one that matters."""
 
 
@@ -157,12 +157,12 @@ class Bargainers:
         first, prices = market_round.first, market_round.prices
         buys = isinstance(order, BuyOrder)
         point = prices.retail_ucoin_per_kwh if buys else prices.feed_in_ucoin_per_kwh
-        if first is not None and self._chance.random() < 0.7:
+        if first is not None and self._chance.random() < 0.6:
             point = first.buyer_price_ucoin_per_kwh if buys else first.seller_price_ucoin_per_kwh
         by = self._all.names[order.owner]
         known = self._chance.random() < 0.97
         return self._all.sign(
-            self._chance.choice(DRIVERS) if self._chance.random() < 0.05 else by,
+            self._chance.choice(DRIVERS) if self._chance.random() < 0.2 else by,
             tx.ReviseOrder,
             round_id=round_id if self._chance.random() < 0.98 else round_id + b"?",
             order_id=order.order_id if known else digest(b"no order"),

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from peerwatt.audit.lessons import LESSONS
-from peerwatt.cli.main import MechanismName
+from peerwatt.cli.choices import MechanismName
 
 Peerwatt = Callable[..., Any]
 QUIET_DAY = ("--site", "caltech", "--date", "2019-09-01")
