@@ -169,7 +169,7 @@ class _Site:
         whom it is all the same as much as in the optimum."""
         core = self.core
         base = float(prices.buyers.mean()) if len(prices.buyers) else 0.0
-        trades = Staircase(core, base).sums(prices.buyers, prices.sellers)
+        trades = Staircase(core, base).sums(prices.buyers - base, prices.sellers - base)
         own = prices.buyers + prices.feeders[self.feeders.buyers]
         level = np.clip(own, core.weight / (core.most - core.least + core.knee), np.inf)
         level = np.minimum(level, core.weight / core.knee)

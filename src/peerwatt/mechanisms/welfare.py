@@ -99,6 +99,13 @@ class PairsClearing:
     sellers: PairSellers
     core: Core
     """The book restated at the bus."""
+    base: float
+    """A price near most, from which both prices are counted again: what two of them differ by, and
+    with it what their pair trades, has digits there that whole prices have no room for."""
+    buyer_offset: FloatArray
+    """(buyers,) p_i - base."""
+    reserve_offset: FloatArray
+    """(sellers,) t_j - base."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,12 +157,17 @@ def clear_pairs(
     newton: Newton[Any] = Newton(tight, market, market.base)
     refuting = None if core.soft or core.factors is None else partial(refute, core)
     point = newton.solve(*newton.start(), refuting)
-    price = _absolute_price(core, newton, point)
-    reserve = _absolute_reserve(core, market, point.sales)
-    outcome = certify(core, price, reserve, newton.wanted(price)[0], market.sums)
+    prices = _Prices(
+        buyers=_absolute_price(core, newton, point),
+        reserve=_absolute_reserve(core, market, point.sales),
+        base=market.base,
+        buyer_offset=point.price,
+        reserve_offset=point.sales.reserve,
+    )
+    outcome = _certified(core, prices, newton, market)
     _accept(core, outcome.certificate, tolerance)
     book = _Book(buyers, sellers, core, grid_efficiency)
-    return _result(book, price, reserve, outcome, newton.iterations)
+    return _result(book, prices, outcome, newton.iterations)
 
 
 def certify_pairs(
@@ -180,20 +192,22 @@ def certify_pairs(
     price = prices_of(buyer_price, "buyer_price", len(core.weight))
     price = np.minimum(price, core.lost_load)
     reserve = np.maximum(prices_of(reserve_price, "reserve_price", len(core.room)), core.cost)
-    market = _market_of(core, float(price.mean()) if len(price) else 0.0)
-    wanted = Newton(core, market, market.base).wanted(price)[0]
-    outcome = certify(core, price, reserve, wanted, market.sums)
-    return _result(_Book(buyers, sellers, core, grid_efficiency), price, reserve, outcome, 0)
+    base = float(price.mean()) if len(price) and core.factors is None else 0.0
+    market = _market_of(core, base)
+    prices = _Prices(price, reserve, base, price - base, reserve - base)
+    outcome = _certified(core, prices, Newton(core, market, base), market)
+    return _result(_Book(buyers, sellers, core, grid_efficiency), prices, outcome, 0)
 
 
 def trades(clearing: PairsClearing, *, limit: int = 1_000_000) -> Trades:
     """List the pairs that trade; raises TooManyTradesError above `limit` of them."""
-    core, price, reserve = clearing.core, clearing.buyer_price, clearing.reserve_price
+    core, price, reserve = clearing.core, clearing.buyer_offset, clearing.reserve_offset
     if core.factors is None:
         order = np.argsort(price)[::-1]
         counts = len(price) - np.searchsorted(price[order][::-1], reserve, side="right")
         total = int(counts.sum())
     else:
+        price, reserve = price + clearing.base, reserve + clearing.base
         mask = core.factors * price[:, None] > reserve
         total = int(np.count_nonzero(mask))
     if total > limit:
@@ -215,7 +229,7 @@ def trades(clearing: PairsClearing, *, limit: int = 1_000_000) -> Trades:
         buyer=buyer,
         sent_kwh=energy / np.asarray(clearing.sellers.efficiency)[seller],
         charged_kwh=arrived * np.asarray(clearing.buyers.efficiency)[buyer],
-        payment=arrived * price[buyer],
+        payment=arrived * clearing.buyer_price[buyer],
     )
 
 
@@ -263,6 +277,7 @@ def _absolute_price(core: Core, newton: Newton[Any], point: Point[Any]) -> Float
 def _absolute_reserve(core: Core, market: Any, sales: Any) -> FloatArray:
     """Likewise for sellers, at their cost or at the price at which the grid takes what is left."""
     reserve = np.where(sales.reserve == market.cost, core.cost, market.base + sales.reserve)
+    reserve = np.maximum(reserve, core.cost)
     if core.export_room <= 0:
         return reserve
     floor = core.feed_in if sales.floor == market.feed_in else market.base + sales.floor
@@ -270,6 +285,22 @@ def _absolute_reserve(core: Core, market: Any, sales: Any) -> FloatArray:
     if resting.any():
         floor = float(core.cost[resting][0])
     return np.where(sales.reserve == sales.floor, floor, reserve)
+
+
+class _Prices(NamedTuple):
+    """As handed out and, to more digits, as they are counted from the base."""
+
+    buyers: FloatArray
+    reserve: FloatArray
+    base: float
+    buyer_offset: FloatArray
+    reserve_offset: FloatArray
+
+
+def _certified(core: Core, prices: _Prices, newton: Newton[Any], market: Any) -> Outcome:
+    wanted = newton.wanted(prices.buyers)[0]
+    sums = market.sums(prices.buyer_offset, prices.reserve_offset)
+    return certify(core, prices.buyers, prices.reserve, wanted, sums)
 
 
 def _accept(core: Core, certificate: Certificate, tolerance: float) -> None:
@@ -296,16 +327,17 @@ class _Book(NamedTuple):
 
 
 def _result(
-    book: _Book, price: FloatArray, reserve: FloatArray, outcome: Outcome, iterations: int
+    book: _Book, prices: _Prices, outcome: Outcome, iterations: int
 ) -> PairsClearing:
     sums = outcome.trades
     bought = sums.bought + outcome.from_grid
     unserved = np.maximum(book.core.least - bought, 0.0)
-    for array in (price, reserve, bought, unserved, *sums, outcome.from_grid, outcome.to_grid):
+    given = (prices.buyers, prices.reserve, prices.buyer_offset, prices.reserve_offset)
+    for array in (*given, bought, unserved, *sums, outcome.from_grid, outcome.to_grid):
         array.setflags(write=False)
     return PairsClearing(
-        buyer_price=price,
-        reserve_price=reserve,
+        buyer_price=prices.buyers,
+        reserve_price=prices.reserve,
         bought_kwh=bought,
         from_grid_kwh=outcome.from_grid,
         unserved_kwh=unserved,
@@ -320,4 +352,7 @@ def _result(
         buyers=book.buyers,
         sellers=book.sellers,
         core=book.core,
+        base=prices.base,
+        buyer_offset=prices.buyer_offset,
+        reserve_offset=prices.reserve_offset,
     )

@@ -5,7 +5,8 @@ they are handed out, works out anew what they make everybody trade, and bounds t
 optimum by weak duality. Each step is rational, one pass over sorted prices, so that integers can
 follow it.
 
-With pair trades e = (r p - t)_+ y the pair terms of the duality gap vanish, and it is at most
+With pair trades e = (r p - t)_+ y the pair terms of the duality gap vanish (where prices are
+rounded after e is known, they are its square over 2 y: nothing), and it is at most
 
     sum_i B_i + sum_j (t_j - l_j) left_j + (P - R) import room left + (F - f) export room left,
 
@@ -22,7 +23,7 @@ Where minima are soft, worth L per kWh, a buyer at p <= L also loses (L - p) (le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,24 +79,18 @@ class Outcome(NamedTuple):
     certificate: Certificate
 
 
-class SumsAt(Protocol):
-    """Sums up the pair trades (r_ij p_i - t_j)_+ y_j of prices (buyers,) and (sellers,)."""
-
-    def __call__(self, price: FloatArray, reserve: FloatArray) -> TradeSums: ...
-
-
 def certify(
-    core: Core, price: FloatArray, reserve: FloatArray, wanted: FloatArray, sums: SumsAt
+    core: Core, price: FloatArray, reserve: FloatArray, wanted: FloatArray, trades: TradeSums
 ) -> Outcome:
     """What follows from prices (buyers,) and (sellers,), be they right or wrong, and its gap.
 
+    No reserve price is below cost. `trades` are the prices' pair trades; whoever knows more digits
+    of what prices differ by than they have themselves counts with these.
     `wanted` (buyers,) is what they would take in all: those at the grid's price fetch from it
     what sellers leave open, as far as its room goes. Where that or the prices break a limit of
     the book, the certificate says by how much, and its gap bounds nothing. Soft minima are no
     limits: what the grid's room leaves of them is unserved, in equal shares.
     """
-    reserve = np.maximum(reserve, core.cost)
-    trades = sums(price, reserve)
     fetched = _fetched(core, price, wanted - trades.bought)
     bought = trades.bought + fetched.energy
     left = core.room - trades.sold

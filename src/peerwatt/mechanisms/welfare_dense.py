@@ -141,9 +141,9 @@ class Dense:
         return step
 
     def sums(self, price: FloatArray, reserve: FloatArray) -> TradeSums:
-        """The pair trades of prices, not counted from the base."""
-        worth = self.factors * price[:, None]
-        energy = np.maximum(worth - reserve, 0.0) * self.core.pair_slope
+        """The pair trades of prices counted from the base."""
+        worth = self.factors * (price + self.base)[:, None]
+        energy = np.maximum(worth - (reserve + self.base), 0.0) * self.core.pair_slope
         return TradeSums(
             np.einsum("ij,ij->i", self.factors, energy),
             np.add.reduce(energy, axis=0),

@@ -212,8 +212,8 @@ class Staircase:
         return step
 
     def sums(self, price: FloatArray, reserve: FloatArray) -> TradeSums:
-        """The pair trades of prices, not counted from the base."""
-        price, reserve, slope = price - self.base, reserve - self.base, self.slope
+        """The pair trades of prices counted from the base."""
+        slope = self.slope
         if len(price) and len(reserve) and np.maximum.reduce(reserve) < np.minimum.reduce(price):
             total, count = float(np.add.reduce(price)), len(price)
             sold = slope * (total - count * reserve)
