@@ -146,28 +146,25 @@ def clear_pairs(
 
     Raises `BookError` for a book that means nothing, `InfeasibleError` with its proof where the
     minima cannot be met, `NotConvergedError` where the certified gap or a violated limit exceeds
-    `tolerance` (of value traded plus weights, and of the greatest limit): prices many orders of
-    magnitude above what pairs differ by leave too few digits.
+    `tolerance` (of value traded plus weights, and of the greatest limit). Pairs may differ by less
+    than a float's digits of their prices tell: these are counted from `base`, and so are trades;
+    only where the first guess of it leaves no ten-millionth of the quantities certain is that too
+    little. With `pair_efficiency` no base is near all, and a price's 16 digits are what there is.
     """
     core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency, lost_load)
     if not core.soft:
         _refuse_infeasible(core)
-    tight = core.tightened(_shrink(core))
-    market = _market_of(tight, common_price(average_core(tight)))
-    newton: Newton[Any] = Newton(tight, market, market.base)
-    refuting = None if core.soft or core.factors is None else partial(refute, core)
-    point = newton.solve(*newton.start(), refuting)
+    newton, point, iterations = _optimum(core)
     prices = _Prices(
         buyers=_absolute_price(core, newton, point),
-        reserve=_absolute_reserve(core, market, point.sales),
-        base=market.base,
+        reserve=_absolute_reserve(core, newton.market, point.sales),
+        base=newton.base,
         buyer_offset=point.price,
         reserve_offset=point.sales.reserve,
     )
-    outcome = _certified(core, prices, newton, market)
+    outcome = _certified(core, prices, newton)
     _accept(core, outcome.certificate, tolerance)
-    book = _Book(buyers, sellers, core, grid_efficiency)
-    return _result(book, prices, outcome, newton.iterations)
+    return _result(_Book(buyers, sellers, core, grid_efficiency), prices, outcome, iterations)
 
 
 def certify_pairs(
@@ -186,16 +183,16 @@ def certify_pairs(
     Prices (buyers,) and (sellers,) at the bus, as in `PairsClearing`; a reserve price below its
     seller's cost counts as that cost, a buyer's above `lost_load` as that. Nothing
     is solved and nothing refused but a book or prices that mean nothing (BookError): where the
-    trades break a limit, the certificate says so.
+    trades break a limit, the certificate says so. Prices are taken as they are, to 16 digits: where
+    `clear_pairs` needed its offsets, they prove less here.
     """
     core = core_of(buyers, sellers, grid, grid_efficiency, pair_efficiency, lost_load)
     price = prices_of(buyer_price, "buyer_price", len(core.weight))
     price = np.minimum(price, core.lost_load)
     reserve = np.maximum(prices_of(reserve_price, "reserve_price", len(core.room)), core.cost)
     base = float(price.mean()) if len(price) and core.factors is None else 0.0
-    market = _market_of(core, base)
     prices = _Prices(price, reserve, base, price - base, reserve - base)
-    outcome = _certified(core, prices, Newton(core, market, base), market)
+    outcome = _certified(core, prices, _newton_of(core, base))
     return _result(_Book(buyers, sellers, core, grid_efficiency), prices, outcome, 0)
 
 
@@ -259,8 +256,44 @@ def _shrink(core: Core) -> float:
     return min(rounding(core), 1e-6 * spare)
 
 
-def _market_of(core: Core, base: float) -> Any:
-    return Staircase(core, base) if core.factors is None else Dense(core, base)
+def _newton_of(core: Core, base: float) -> Newton[Any]:
+    market = Staircase(core, base) if core.factors is None else Dense(core, base)
+    return Newton[Any](core, market, base)
+
+
+def _optimum(core: Core) -> tuple[Newton[Any], Point[Any], int]:
+    """(the last run, its best point, iterations in all)."""
+    tight = core.tightened(_shrink(core))
+    newton = _newton_of(tight, common_price(average_core(tight)))
+    refuting = None if core.soft or core.factors is None else partial(refute, core)
+    point, iterations = newton.solve(*newton.start(), refuting), newton.iterations
+    while point.error > newton.enough and core.factors is None:
+        traded = float(np.add.reduce(point.sales.bought))
+        if not traded > 0:
+            break
+        # Digits ran out. A price among those at which energy is traded is as near to all of them
+        # as they are to each other: counted from it, they have digits left.
+        middle = newton.base + float(point.price @ point.sales.bought) / traded
+        again = _newton_of(tight, middle)
+        better, error = again.solve(*_counted_from(again, newton, point)), point.error
+        iterations += again.iterations
+        if better.error < error:
+            newton, point = again, better
+        if not better.error < error / 2:
+            break
+    return newton, point, iterations
+
+
+def _counted_from(
+    newton: Newton[Any], before: Newton[Any], point: Point[Any]
+) -> tuple[FloatArray, float]:
+    """(prices, cap) of a point of the run `before`, counted from the base of `newton`."""
+    shift = newton.base - before.base
+    if point.cap == before.ceiling:
+        cap = newton.ceiling
+    else:
+        cap = newton.retail if point.cap == before.retail else point.cap - shift
+    return np.where(point.price == point.cap, cap, point.price - shift), cap
 
 
 def _absolute_price(core: Core, newton: Newton[Any], point: Point[Any]) -> FloatArray:
@@ -297,9 +330,9 @@ class _Prices(NamedTuple):
     reserve_offset: FloatArray
 
 
-def _certified(core: Core, prices: _Prices, newton: Newton[Any], market: Any) -> Outcome:
+def _certified(core: Core, prices: _Prices, newton: Newton[Any]) -> Outcome:
     wanted = newton.wanted(prices.buyers)[0]
-    sums = market.sums(prices.buyer_offset, prices.reserve_offset)
+    sums = newton.market.sums(prices.buyer_offset, prices.reserve_offset)
     return certify(core, prices.buyers, prices.reserve, wanted, sums)
 
 
@@ -326,9 +359,7 @@ class _Book(NamedTuple):
     grid_efficiency: float
 
 
-def _result(
-    book: _Book, prices: _Prices, outcome: Outcome, iterations: int
-) -> PairsClearing:
+def _result(book: _Book, prices: _Prices, outcome: Outcome, iterations: int) -> PairsClearing:
     sums = outcome.trades
     bought = sums.bought + outcome.from_grid
     unserved = np.maximum(book.core.least - bought, 0.0)

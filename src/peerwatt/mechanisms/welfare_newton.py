@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from peerwatt.mechanisms.allocation import FloatArray
 from peerwatt.mechanisms.welfare_book import Core
+from peerwatt.mechanisms.welfare_certificate import TradeSums
 
 BoolArray = NDArray[np.bool_]
 
@@ -70,6 +71,9 @@ class Market(Protocol[SalesT]):
         Buyers `held` at the grid's price stay there; or, given `lift` (what they want from the
         grid beyond its room), they move together by as much as makes them want that much less.
         """
+
+    def sums(self, price: FloatArray, reserve: FloatArray) -> TradeSums:
+        """The pair trades of buyers' and of sellers' prices."""
 
 
 @dataclass(slots=True)

@@ -32,8 +32,9 @@ ROUNDING = 1e-3
 """Share of the buyers' weights, and of what soft minima are worth, that counts as value traded:
 the sum that is maximised has no more digits."""
 FLATTEST = 1e-6
-"""The least slope of a cost, of the highest price over the energy in a book: what a price's last
-digit, 1e-16 of it, makes a pair trade more must be far below what is proved."""
+"""The least slope of a cost, of the highest price over the energy in a book: where each pair has an
+efficiency, what a price's last digit, 1e-16 of it, makes a pair trade more must be far below what
+is proved."""
 MOST_EXCESS = 1e-8
 """Of the greatest quantity in a book, by which rounding may exceed a limit."""
 

@@ -22,6 +22,9 @@ ONCE_WRONG = {
     549_587: "buyers with sellers of their own took turns at falling prices",
     704_537: "nobody may trade, and rounding traded a millionth of a millionth",
     899_525: "a path was left before the place on it where the slope is gone",
+    495_723: "at the price of lost load, pairs differ by less than a float of it tells",
+    703_931: "likewise, where a seller's cost is flat",
+    965_165: "likewise, where what is bought is wrong by the last digits of a price",
     38_124: "sellers fill the grid's room exactly, and no curve moves in between",
 }
 
