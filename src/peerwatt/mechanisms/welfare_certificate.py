@@ -1,12 +1,12 @@
 """What proves a welfare clearing: a bound on what any other clearing could add, without logs.
 
 Knows prices, quantities and the book. Knows nothing of how they were found: it takes prices as
-they are handed out, works out anew what they make everybody trade, and bounds the gap to the
-optimum by weak duality. Each step is rational, one pass over sorted prices, so that integers can
-follow it.
+they are handed out and their pair trades, works out what follows for everybody, and bounds the
+gap to the optimum by weak duality. Each step is rational, one pass over sorted prices, so that
+integers can follow it.
 
-With pair trades e = (r p - t)_+ y the pair terms of the duality gap vanish (where prices are
-rounded after e is known, they are its square over 2 y: nothing), and it is at most
+With pair trades e = (r p - t)_+ y the pair terms of the duality gap vanish (prices that
+are rounded after that leave (e's error)^2 / (2 y): nothing), and it is at most
 
     sum_i B_i + sum_j (t_j - l_j) left_j + (P - R) import room left + (F - f) export room left,
 
