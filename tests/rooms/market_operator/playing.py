@@ -36,6 +36,8 @@ class Terms:
     orders_root: bytes = bytes(32)
     mechanism: Mechanism = Mechanism.ITERATIVE_AUCTION
     feeders: tuple[FeederRoom, ...] = ()
+    book_hash: bytes = bytes(32)
+    lot_wh: int = 0
 
 
 @dataclass
