@@ -1,9 +1,11 @@
-"""Makes the pretended network beside the hosts' tests importable from here."""
+"""Makes the checked days beside the tests, and the pretended network beside the hosts' tests,
+importable from here."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-HOSTS = Path(__file__).parents[1] / "hosts"
-sys.path[:0] = [str(HOSTS), str(HOSTS / "cometbft")]
+HERE = Path(__file__).parent
+HOSTS = HERE.parent / "hosts"
+sys.path[:0] = [str(HERE), str(HOSTS), str(HOSTS / "cometbft")]
