@@ -18,7 +18,7 @@ from peerwatt.simulation.run import DayRun, sessions_of
 from peerwatt.simulation.world import World
 from peerwatt.units import UCOIN_PER_COIN
 
-HEADINGS = ("", "cost, $", "unmet, kWh", "from cars, kWh", "pot, $", "gain", "lose", "gap", "time")
+HEADINGS = ("", "cost, $", "unmet, kWh", "cars, kWh", "pot, $", "gain", "lose", "gap", "s")
 
 
 def run_compare(
@@ -94,9 +94,9 @@ def _of_market(result: DayResult, took_s: float) -> list[str]:
     both = [standing(result, role) for role in ROLES]
     clearings = result.summary.clearings
     return [
-        f"{result.summary.money_ucoin.pot / UCOIN_PER_COIN:z,.4f}",
+        f"{result.summary.money_ucoin.pot / UCOIN_PER_COIN:z,.3f}",
         f"{sum(each.gain for each in both)}",
         f"{sum(each.lose for each in both)}",
         at_most(clearings.largest_gap_ppb) if clearings.certified else "–",
-        f"{took_s:,.1f} s",
+        f"{took_s:,.1f}",
     ]
