@@ -13,6 +13,7 @@ from fuzz_auctions import confirm_presence, propose_auction, report_absence
 from fuzz_bench import BY_NAME, DRIVERS, NAMES, PEOPLE, Bench, key
 from fuzz_choices import Choices, one_in, pick
 from fuzz_records import record_trade
+from fuzz_sealed import reveal_order, seal_order
 from fuzz_spoil import NONE, SPOILERS, Move, twisted
 from msgspec.structs import replace
 from small_hub import (
@@ -74,7 +75,13 @@ def tick(bench: Bench, choices: Choices) -> Move:
     steps = [
         step
         for _, each in bench.state.items(ROUNDS)
-        for step in (each.gate_s, each.clear_by_s, each.slot_end_s, each.settle_by_s)
+        for step in (
+            each.gate_s,
+            each.reveal_by_s,
+            each.clear_by_s,
+            each.slot_end_s,
+            each.settle_by_s,
+        )
         if step > bench.now_s
     ]
     others = [bench.now_s + SLOT_S, bench.now_s + 60, bench.now_s, bench.now_s - 1]
@@ -318,6 +325,7 @@ MAKERS: dict[str, Maker] = {
     "ReportAbsence": report_absence, "ConfirmPresence": confirm_presence,
     "RecordTrade": record_trade, "RequestOpening": request_opening,
     "ConsentOpening": consent_opening, "FundRewards": fund_rewards,
+    "SealOrder": seal_order, "RevealOrder": reveal_order,
     "ReviseOrder": revise_order,
 }  # fmt: skip
 KINDS: tuple[type[Any], ...] = get_args(tx.Message)

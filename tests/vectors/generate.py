@@ -17,6 +17,7 @@ import cases_blocks
 import cases_envelope
 import cases_orders
 import cases_proposals
+import cases_sealed
 import cases_sites
 import cases_trades
 import cases_trustees
@@ -32,6 +33,7 @@ FILES: dict[str, ModuleType] = {
     "proposals.json": cases_proposals,
     "auctions.json": cases_auctions,
     "among_cars.json": cases_among_cars,
+    "sealed.json": cases_sealed,
     "trustees.json": cases_trustees,
     "trades.json": cases_trades,
     "blocks.json": cases_blocks,

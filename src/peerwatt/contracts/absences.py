@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from peerwatt.contracts.accounts import credit, spend_held
+from peerwatt.contracts.life import closes_s
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.sites import site_of
 from peerwatt.contracts.state import (
@@ -44,7 +45,7 @@ def report_absence(state: State, context: BlockContext, message: ReportAbsence) 
         return Refusal(Reason.OUT_OF_RANGE, "round_id")
     if market_round.status == RoundStatus.OPEN:
         return Refusal(Reason.TOO_EARLY, "round_id")
-    late = 2 * context.market_time_s >= market_round.gate_s + market_round.clear_by_s
+    late = 2 * context.market_time_s >= closes_s(market_round) + market_round.clear_by_s
     if late or market_round.status > RoundStatus.CLOSED:
         return Refusal(Reason.TOO_LATE, "round_id")
     if not message.order_ids:
@@ -88,7 +89,7 @@ def confirm_presence(
 
 def is_answer_late(market_round: Round, context: BlockContext) -> bool:
     """Whether three quarters of the time between gate and `clear_by_s` are over."""
-    end = market_round.gate_s + 3 * market_round.clear_by_s
+    end = closes_s(market_round) + 3 * market_round.clear_by_s
     return 4 * context.market_time_s >= end
 
 

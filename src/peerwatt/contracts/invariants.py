@@ -16,6 +16,7 @@ from peerwatt.contracts.state import (
     REWARD_TERMS,
     REWARDS,
     ROUNDS,
+    SEALED,
     SITES,
     TERMS_KEY,
     Readable,
@@ -58,6 +59,8 @@ def _holds(state: Readable) -> list[str]:
     for round_id, each in state.items(ROUNDS):
         for _, order in state.items(ORDERS, round_id):
             add(order.owner, order.held_ucoin)
+        for _, sealed in state.items(SEALED, round_id):
+            add(sealed.owner, sealed.deposit_ucoin)
         for _, award in state.items(AWARDS, round_id):
             add(award.owner, award.held_ucoin)
         if each.clearing is not None and each.totals is None:
@@ -124,7 +127,8 @@ def _books(state: Readable) -> list[str]:
     for round_id, each in state.items(ROUNDS):
         ports = [port for port, _ in state.items(PORT_ORDERS, round_id)]
         if each.status == RoundStatus.OPEN:
-            orders = sorted(order.port.encode() for _, order in state.items(ORDERS, round_id))
+            book = (*state.items(ORDERS, round_id), *state.items(SEALED, round_id))
+            orders = sorted(order.port.encode() for _, order in book)
             if ports != orders or each.order_count != len(orders):
                 broken.append(f"round {round_id.hex()}: order_count is not that of its book")
         elif each.status in (RoundStatus.CLEARED, RoundStatus.DELIVERED):

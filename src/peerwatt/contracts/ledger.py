@@ -27,6 +27,7 @@ from peerwatt.contracts import (
     revisions,
     rewards,
     rounds,
+    sealed,
     sites,
     trades,
 )
@@ -72,7 +73,9 @@ from peerwatt.records.transactions import (
     ReportReadings,
     RequestOpening,
     ResolveDispute,
+    RevealOrder,
     ReviseOrder,
+    SealOrder,
     Tick,
     Transaction,
     Transfer,
@@ -333,6 +336,10 @@ def _dispatch(
             return absences.report_absence(state, context, message)
         case ConfirmPresence():
             return absences.confirm_presence(state, context, message)
+        case SealOrder():
+            return sealed.seal_order(state, context, message, transaction.message_id)
+        case RevealOrder():
+            return sealed.reveal_order(state, context, message)
         case ReviseOrder():
             return revisions.revise_order(state, context, message)
         case RequestOpening():

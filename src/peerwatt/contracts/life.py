@@ -19,7 +19,7 @@ class Move(NamedTuple):
 
 
 LIFE = (
-    Move(RoundStatus.OPEN, "gate_s", RoundStatus.CLOSED),
+    Move(RoundStatus.OPEN, "gate_s, or reveal_by_s of sealed orders", RoundStatus.CLOSED),
     Move(RoundStatus.CLOSED, "at once, where the ledger clears itself", RoundStatus.CLEARED),
     Move(RoundStatus.CLOSED, "at once, without orders", RoundStatus.VOID),
     Move(
@@ -40,3 +40,8 @@ def moved(market_round: Round, status: RoundStatus) -> Round:
     if not any(move.before == market_round.status and move.after == status for move in LIFE):
         raise InvariantError(f"a {market_round.status.name} round cannot be {status.name} next")
     return replace(market_round, status=status)
+
+
+def closes_s(market_round: Round) -> int:
+    """When a round's book is final: at the gate, or once sealed orders must have been shown."""
+    return market_round.reveal_by_s or market_round.gate_s

@@ -14,10 +14,11 @@ from peerwatt.contracts.absences import charge_absent
 from peerwatt.contracts.among_cars import first_round
 from peerwatt.contracts.clearing import book_of, clear_round
 from peerwatt.contracts.disputes import window_end_s
-from peerwatt.contracts.life import FINAL, moved
+from peerwatt.contracts.life import FINAL, closes_s, moved
 from peerwatt.contracts.members import has_role
 from peerwatt.contracts.payouts import settle_round
 from peerwatt.contracts.proposals import winning_proposal
+from peerwatt.contracts.sealed import forfeit_withheld
 from peerwatt.contracts.sites import MAX_AHEAD_S, prices_at
 from peerwatt.contracts.state import (
     AGENDA,
@@ -109,9 +110,10 @@ def open_round(state: State, context: BlockContext, message: OpenRound) -> Refus
         totals=None,
         feeders=() if limit is None else _rooms(limit, duration_s),
         lot_wh=message.lot_wh,
+        reveal_by_s=message.reveal_by_s,
     )
     state.put(ROUNDS, round_id, market_round)
-    _schedule(state, round_id, message.gate_s)
+    _schedule(state, round_id, closes_s(market_round))
     return None
 
 
@@ -139,6 +141,7 @@ def _bad_times(message: OpenRound, site: Site, now_s: int) -> Refusal | None:
     slot is one of the site's."""
     times = (
         ("gate_s", message.gate_s),
+        *([("reveal_by_s", message.reveal_by_s)] if message.reveal_by_s else []),
         ("clear_by_s", message.clear_by_s),
         ("slot_start_s", message.slot_start_s),
         ("slot_end_s", message.slot_end_s),
@@ -172,6 +175,10 @@ def advance(state: State, now_s: int) -> tuple[Event, ...]:
         market_round = must(state.get(ROUNDS, round_id))
         work_left -= market_round.order_count + 1
         events += charge_absent(state, round_id, market_round)
+        withheld = forfeit_withheld(state, round_id)
+        events += withheld
+        count = market_round.order_count - len(withheld)
+        market_round = replace(market_round, order_count=count)
         moved = _step(state, round_id, market_round)
         state.put(ROUNDS, round_id, moved)
         events.append(Event(kind=moved.status.name.lower(), key=round_id))
@@ -201,7 +208,7 @@ def _due_s(state: State, market_round: Round, now_s: int) -> int:
     """When the next step of a round is due."""
     match market_round.status:
         case RoundStatus.OPEN:
-            return market_round.gate_s
+            return closes_s(market_round)
         case RoundStatus.CLOSED | RoundStatus.PROPOSED:
             return market_round.clear_by_s
         case RoundStatus.CLEARED:

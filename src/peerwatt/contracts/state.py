@@ -23,6 +23,7 @@ from peerwatt.records.market import (
 from peerwatt.records.members import Account, Equivocation, Member, Meter, Port, Site
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
+from peerwatt.records.sealed import SealedOrder
 from peerwatt.records.trades import RecordedTrade, WalletHistory
 from peerwatt.records.transactions import Change
 from peerwatt.units import (
@@ -187,6 +188,7 @@ ROUNDS: Table[Round] = Table("rounds", Round, True, "slot start (8 bytes), site"
 DISPUTES: Table[Dispute] = Table("disputes", Dispute, True, "order id")
 ORDERS: Table[Order] = Table("orders", Order, False, "round; order id")
 PORT_ORDERS: Table[OrderAt] = Table("port_orders", OrderAt, False, "round; port")
+SEALED: Table[SealedOrder] = Table("sealed_orders", SealedOrder, False, "round; order id")
 AWARDS: Table[Award] = Table("awards", Award, False, "round; order id")
 READINGS: Table[SignedReading] = Table("readings", SignedReading, False, "round; port")
 PRICES: Table[PriceList] = Table("prices", PriceList, False, "round; proposer's public key")
@@ -222,6 +224,7 @@ TABLES: tuple[Table[Any], ...] = (
     DISPUTES,
     ORDERS,
     PORT_ORDERS,
+    SEALED,
     AWARDS,
     READINGS,
     PRICES,

@@ -324,13 +324,10 @@ class SettlementTotals(Record):
 
 
 class Round(Record):
-    """One market round of one site: its times, prices, limits, book, outcome and roots.
-
-    `book_hash` runs over the book as it changes; `awaited_readings` is how many meters have yet
-    to report; `feeders` are those that are limited, by name; `lot_wh` is the one size with which
-    every order counts, where the mechanism wants one; the roots are of trees sorted by id,
-    written when their step is done (32 zero bytes before).
-    """
+    """One market round of one site. `book_hash` runs over the book as it changes until the gate;
+    `awaited_readings` is how many meters have yet to report; `feeders` are those that are limited,
+    by name; `lot_wh` is the one size with which orders count, where the mechanism wants one; orders
+    are sealed where there is a `reveal_by_s`; roots are zeros until their step is done."""
 
     site: Name
     tariff: Name
@@ -359,6 +356,7 @@ class Round(Record):
     feeders: tuple[FeederRoom, ...] = ()
     lot_wh: EnergyWh = 0
     first: FirstRound | None = None
+    reveal_by_s: TimeS = 0
 
 
 class Opening(Record):

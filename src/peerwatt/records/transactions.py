@@ -30,6 +30,8 @@ from peerwatt.records.member_messages import UpgradeRules as UpgradeRules
 from peerwatt.records.member_messages import Vote as Vote
 from peerwatt.records.message_header import Header as Header
 from peerwatt.records.readings import SignedReading
+from peerwatt.records.sealed import RevealOrder as RevealOrder
+from peerwatt.records.sealed import SealOrder as SealOrder
 from peerwatt.records.signing import REMEMBERED_BYTES, SigningKey, verify
 from peerwatt.records.trades import Body, TradeKind
 from peerwatt.units import (
@@ -143,7 +145,7 @@ class PublishLimits(Header, tag=11):
 
 class OpenRound(Header, tag=12):
     """A site's operator opens the market of one slot; `lot_wh` is the one size with which orders
-    count in it, where the mechanism wants one."""
+    count in it, where the mechanism wants one. With a `reveal_by_s` its orders are sealed."""
 
     site: Name
     tariff: Name
@@ -154,6 +156,7 @@ class OpenRound(Header, tag=12):
     slot_end_s: TimeS
     settle_by_s: TimeS
     lot_wh: EnergyWh = 0
+    reveal_by_s: TimeS = 0
 
 
 class CheckIn(Header, tag=13):
@@ -286,6 +289,8 @@ Message = (
     | RequestOpening
     | ConsentOpening
     | FundRewards
+    | SealOrder
+    | RevealOrder
     | ReviseOrder
 )
 

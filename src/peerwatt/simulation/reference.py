@@ -35,6 +35,7 @@ from peerwatt.simulation.reference_rules import (
     to_message,
     to_validity,
 )
+from peerwatt.simulation.reference_sealed import forfeit
 
 ENDED = (RoundStatus.ENDED, RoundStatus.VOID)
 
@@ -144,6 +145,8 @@ class Reference:
             market_round = self.rows.get("rounds", round_id)
             work -= 1 + market_round.order_count
             events += charge(self.rows, round_id, market_round)
+            market_round, withheld = forfeit(self.rows, round_id, market_round)
+            events += withheld
             moved = self._moved(round_id, market_round)
             self.rows.put("rounds", round_id, moved)
             events.append(Event(kind=moved.status.name.lower(), key=round_id))

@@ -23,7 +23,7 @@ Objections = Iterator[Reason]
 
 def elapsed(market_round: Round, now_s: int) -> Fraction:
     """How much of the time for clearing a round is over."""
-    gate_s = market_round.gate_s
+    gate_s = market_round.reveal_by_s or market_round.gate_s
     return Fraction(now_s - gate_s, market_round.clear_by_s - gate_s)
 
 

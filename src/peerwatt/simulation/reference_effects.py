@@ -35,6 +35,7 @@ from peerwatt.simulation.reference_proposals import end_auction, propose
 from peerwatt.simulation.reference_rewards import start_anew
 from peerwatt.simulation.reference_rows import REWARDS, Rows, move
 from peerwatt.simulation.reference_rules import Letter
+from peerwatt.simulation.reference_sealed import rebook, reveal, seal
 from peerwatt.simulation.reference_trades import record
 
 
@@ -66,6 +67,10 @@ def carry_out(rows: Rows, letter: Letter, now_s: int) -> None:
             _open(rows, message)
         case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
             _order(rows, message, message_id)
+        case tx.SealOrder():
+            seal(rows, message, message_id)
+        case tx.RevealOrder():
+            reveal(rows, message)
         case tx.CancelOrder():
             _cancel(rows, message)
         case tx.ReportReadings():
@@ -205,7 +210,8 @@ def _open(rows: Rows, message: tx.OpenRound) -> None:
         ),
     )
     rows.put("rounds", round_id, opened)
-    rows.put("agenda", message.gate_s.to_bytes(8, "big") + round_id, Due(round_id=round_id))
+    due_s = message.reveal_by_s or message.gate_s
+    rows.put("agenda", due_s.to_bytes(8, "big") + round_id, Due(round_id=round_id))
 
 
 def _prices(tariff: Tariff, message: tx.OpenRound) -> Prices:
@@ -231,22 +237,18 @@ def _order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, order_id: 
     rows.put("orders", order_id, order, message.round_id)
     at = OrderAt(order_id=order_id)
     rows.put("port_orders", message.port.encode(), at, message.round_id)
-    _rebook(rows, message.round_id, market_round, encode(order))
-
-
-def _rebook(rows: Rows, round_id: bytes, market_round: Round, change: bytes) -> None:
-    count = len(rows.shelf("orders", round_id))
-    book_hash = sha256(market_round.book_hash + change).digest()
-    rows.put("rounds", round_id, replace(market_round, order_count=count, book_hash=book_hash))
+    rebook(rows, message.round_id, encode(order))
 
 
 def _cancel(rows: Rows, message: tx.CancelOrder) -> None:
     order = rows.get("orders", message.order_id, message.round_id)
-    move(rows, order.owner, order.held_ucoin, held=True)
-    rows.drop("orders", order.order_id, message.round_id)
+    sealed = rows.get("sealed_orders", message.order_id, message.round_id)
+    table, held = ("orders", order.held_ucoin) if order else ("sealed_orders", sealed.deposit_ucoin)
+    order = order or sealed
+    move(rows, order.owner, held, held=True)
+    rows.drop(table, order.order_id, message.round_id)
     rows.drop("port_orders", order.port.encode(), message.round_id)
-    market_round = rows.get("rounds", message.round_id)
-    _rebook(rows, message.round_id, market_round, order.order_id)
+    rebook(rows, message.round_id, order.order_id)
 
 
 def _report(rows: Rows, message: tx.ReportReadings, now_s: int) -> None:

@@ -6,17 +6,22 @@ Knows the messages and the reference's rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from peerwatt.records import transactions as tx
 from peerwatt.records.codec import encode
 from peerwatt.records.market import Mechanism, Round, RoundStatus, Tariff, round_key
-from peerwatt.records.members import Role
+from peerwatt.records.members import Port, Role
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason
+from peerwatt.records.sealed import BuyTerms, SellTerms
 from peerwatt.simulation.reference_rows import HORIZON_S, Rows, ascend, is_signed, may, up
 
 MOST_READINGS = 1_000
 Objections = Iterator[Reason]
+BUYS, SELLS = (tx.PlaceBuyOrder, BuyTerms), (tx.PlaceSellOrder, SellTerms)
+Said = tx.PlaceBuyOrder | BuyTerms | tx.PlaceSellOrder | SellTerms
+Placing = tx.PlaceBuyOrder | tx.PlaceSellOrder | tx.SealOrder
 ONE_SWEEP = (
     *(Mechanism.PAY_AS_BID, Mechanism.K_PRICE, Mechanism.MCAFEE, Mechanism.MCAFEE_PAPER),
     *(Mechanism.HUANG, Mechanism.SBBA, Mechanism.MUDA),
@@ -44,7 +49,8 @@ def to_open(rows: Rows, message: tx.OpenRound, now_s: int) -> Objections:
     start_s, end_s = message.slot_start_s, message.slot_end_s
     if message.gate_s <= now_s:
         yield Reason.TOO_LATE
-    times = [message.gate_s, message.clear_by_s, start_s, end_s, message.settle_by_s]
+    shown = [message.reveal_by_s] if message.reveal_by_s else []
+    times = [message.gate_s, *shown, message.clear_by_s, start_s, end_s, message.settle_by_s]
     if not ascend(times):
         yield Reason.OUT_OF_ORDER
     if start_s % site.slot_s or end_s - start_s != site.slot_s:
@@ -77,10 +83,10 @@ def is_open(market_round: Round, now_s: int) -> bool:
     return market_round.status == RoundStatus.OPEN and now_s < market_round.gate_s
 
 
-def held_for(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round) -> int:
+def held_for(message: Said, market_round: Round) -> int:
     """The most that an order can cost its owner."""
     prices = market_round.prices
-    if isinstance(message, tx.PlaceSellOrder):
+    if isinstance(message, SELLS):
         worst = prices.lost_load_ucoin_per_kwh + prices.shortfall_penalty_ucoin_per_kwh
         return up(message.max_wh, worst)
     curve_wh = message.max_wh - message.min_wh
@@ -92,6 +98,20 @@ def held_for(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round)
 
 def to_order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, now_s: int) -> Objections:
     """Against an order."""
+    yield from to_place(rows, message, now_s)
+    market_round = rows.get("rounds", message.round_id)
+    port = market_round and rows.get("ports", f"{market_round.site}/{message.port}".encode())
+    if not port:
+        return
+    if market_round.reveal_by_s:
+        yield Reason.SEALED_ONLY
+    yield from to_terms(message, market_round, port)
+    if held_for(message, market_round) > rows.get("accounts", message.signer).free_ucoin:
+        yield Reason.UNFUNDED
+
+
+def to_place(rows: Rows, message: Placing, now_s: int) -> Objections:
+    """Against an order of which nothing is known but its port."""
     market_round = rows.get("rounds", message.round_id)
     if market_round is None:
         yield Reason.UNKNOWN_ROUND
@@ -104,43 +124,53 @@ def to_order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, now_s: i
         return
     if port.wallet != message.signer:
         yield Reason.NOT_PLUGGED_IN
-    standing = [*rows.shelf("orders", message.round_id).values()]
+    standing = book(rows, message.round_id)
     if any(each.port == message.port for each in standing):
         yield Reason.ALREADY_EXISTS
     if len(standing) >= rows.get("chain", b"chain").max_orders:
         yield Reason.TOO_MANY
-    buys = isinstance(message, tx.PlaceBuyOrder)
+
+
+def book(rows: Rows, round_id: bytes) -> list[Any]:
+    """All orders of a round, sealed or not."""
+    return [
+        *rows.shelf("orders", round_id).values(),
+        *rows.shelf("sealed_orders", round_id).values(),
+    ]
+
+
+def to_terms(message: Said, market_round: Round, port: Port) -> Objections:
+    """Against what an order says of energy and prices."""
+    buys = isinstance(message, BUYS)
     power_w = port.charge_limit_w if buys else port.discharge_limit_w
     if message.max_wh * 3600 > power_w * (market_round.slot_end_s - market_round.slot_start_s):
         yield Reason.OVER_LIMIT
     if not _sensible(message, market_round.prices.lost_load_ucoin_per_kwh):
         yield Reason.OUT_OF_RANGE
     pairs = market_round.mechanism == Mechanism.WELFARE_PAIRS
-    if pairs and isinstance(message, tx.PlaceSellOrder) and message.slope_ucoin_per_kwh2 == 0:
+    if pairs and isinstance(message, SELLS) and message.slope_ucoin_per_kwh2 == 0:
         yield Reason.OUT_OF_RANGE
     if market_round.mechanism in LIMITS_ALONE and not _is_a_limit(message):
         yield Reason.OUT_OF_RANGE
     if not _fits_auction(message, market_round):
         yield Reason.OUT_OF_RANGE
-    if held_for(message, market_round) > rows.get("accounts", message.signer).free_ucoin:
-        yield Reason.UNFUNDED
 
 
-def _sensible(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, lost_load: int) -> bool:
-    if isinstance(message, tx.PlaceSellOrder):
+def _sensible(message: Said, lost_load: int) -> bool:
+    if isinstance(message, SELLS):
         return message.max_wh > 0 and message.ask_ucoin_per_kwh <= lost_load
     low, high = message.price_low_ucoin_per_kwh, message.price_high_ucoin_per_kwh
     return 0 < message.max_wh >= message.min_wh and low <= high <= lost_load
 
 
-def _is_a_limit(message: tx.PlaceBuyOrder | tx.PlaceSellOrder) -> bool:
+def _is_a_limit(message: Said) -> bool:
     """Whether an order says nothing of how its price falls or rises."""
-    if isinstance(message, tx.PlaceSellOrder):
+    if isinstance(message, SELLS):
         return message.slope_ucoin_per_kwh2 == 0
     return message.price_low_ucoin_per_kwh == message.price_high_ucoin_per_kwh
 
 
-def _fits_auction(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: Round) -> bool:
+def _fits_auction(message: Said, market_round: Round) -> bool:
     """Whether an auction among cars can take an order: its price is the grid's at the worst;
     elsewhere it must not name a limit."""
     mechanism, limit = market_round.mechanism, message.limit_ucoin_per_kwh
@@ -148,9 +178,9 @@ def _fits_auction(message: tx.PlaceBuyOrder | tx.PlaceSellOrder, market_round: R
         return False
     if mechanism not in AMONG_CARS:
         return True
-    if mechanism != Mechanism.V2V and isinstance(message, tx.PlaceBuyOrder):
+    if mechanism != Mechanism.V2V and isinstance(message, BUYS):
         limit = message.price_high_ucoin_per_kwh
-    elif mechanism != Mechanism.V2V and isinstance(message, tx.PlaceSellOrder):
+    elif mechanism != Mechanism.V2V and isinstance(message, SELLS):
         limit = message.ask_ucoin_per_kwh
     prices = market_round.prices
     return prices.feed_in_ucoin_per_kwh <= limit <= prices.retail_ucoin_per_kwh
@@ -165,6 +195,7 @@ def to_cancel(rows: Rows, message: tx.CancelOrder, now_s: int) -> Objections:
     if not is_open(market_round, now_s):
         yield Reason.TOO_LATE
     order = rows.get("orders", message.order_id, message.round_id)
+    order = order or rows.get("sealed_orders", message.order_id, message.round_id)
     if order is None:
         yield Reason.UNKNOWN_ORDER
     elif order.owner != message.signer:

@@ -23,7 +23,7 @@ from peerwatt.records.merkle import Absence, Evidence, Proof
 HASHED = tuple(table.name for table in TABLES if table.hashed)
 INDEXES = ("meter_progress", "reward_terms", "contributions", "histories", "agenda")
 BY_ROUND = (
-    *("orders", "port_orders", "prices", "absences", "revisions", "auctions"),
+    *("orders", "sealed_orders", "port_orders", "prices", "absences", "revisions", "auctions"),
     *("awards", "readings", "settlements", "trades"),
 )
 _signed: dict[tuple[bytes, ...], bool] = {}

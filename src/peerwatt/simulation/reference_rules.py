@@ -20,6 +20,7 @@ from peerwatt.simulation.reference_among_cars import to_revise
 from peerwatt.simulation.reference_openings import to_consent, to_request
 from peerwatt.simulation.reference_proposals import to_propose
 from peerwatt.simulation.reference_rows import HORIZON_S, POT, Rows, ascend, is_signed, may
+from peerwatt.simulation.reference_sealed import to_reveal, to_seal
 from peerwatt.simulation.reference_trades import to_record
 from peerwatt.units import MAX_UCOIN
 
@@ -116,6 +117,10 @@ def to_message(rows: Rows, letter: Letter, now_s: int, height: int) -> Objection
             return _plug(rows, message)
         case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
             return orders.to_order(rows, message, now_s)
+        case tx.SealOrder():
+            return to_seal(rows, message, now_s)
+        case tx.RevealOrder():
+            return to_reveal(rows, message, now_s)
         case tx.CancelOrder():
             return orders.to_cancel(rows, message, now_s)
         case tx.ReportReadings():

@@ -117,7 +117,7 @@ USUAL: dict[type[Any], dict[str, Any]] = {
     tx.ProposeClearing: {"round_id": round_key(SITE, FIRST_SLOT_S), "part": 0, "parts": 1},
     **{kind: {"round_id": round_key(SITE, FIRST_SLOT_S)} for kind in (
         tx.CancelOrder, tx.ReportReadings, tx.ProposeAuction, tx.ReportAbsence, tx.ConfirmPresence,
-        tx.ReviseOrder,
+        tx.ReviseOrder, tx.SealOrder, tx.RevealOrder,
     )},
 }  # fmt: skip
 """The usual fields of each message; what names a key or an id is filled in by the test."""
