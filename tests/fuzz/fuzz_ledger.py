@@ -15,7 +15,7 @@ from fuzz_moves import KINDS, message
 
 MAX_STEPS = 64
 STARTS = ((1_000, 100), (1, 100), (1_000, 0), (1, 0))
-AUCTION = ("ReviseOrder", "ReportAbsence", "ConfirmPresence", "ProposeAuction")
+AUCTION = ("RevealOrder", "ReviseOrder", "ReportAbsence", "ConfirmPresence", "ProposeAuction")
 KIND = {kind.__name__: kind for kind in KINDS}
 
 
@@ -42,7 +42,7 @@ def a_book(bench: Bench, choices: Choices) -> None:
     """A round with a few orders, all in good form; they may still be refused for what they say."""
     bench.block(message(KIND["OpenRound"], bench, choices, spoil=False))
     for _ in range(1 + choices.below(4)):
-        name = ("PlaceBuyOrder", "PlaceSellOrder")[choices.below(2)]
+        name = ("PlaceBuyOrder", "PlaceSellOrder", "SealOrder")[choices.below(3)]
         bench.block(message(KIND[name], bench, choices, spoil=False))
 
 

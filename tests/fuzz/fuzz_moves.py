@@ -177,7 +177,9 @@ def open_round(bench: Bench, choices: Choices) -> Move:
     tariff, mechanism = pick(choices, ("day", "night")), pick(choices, (*Mechanism,))
     sized = (mechanism == Mechanism.SBBA) != one_in(choices, 16)
     fields = {"site": SITE, "tariff": tariff, "mechanism": mechanism, "lot_wh": 1_000 * sized}
-    return Move("operator", fields | times(slot))
+    at = times(slot)
+    shown_s = at["gate_s"] + 15 if one_in(choices, 3) else 0
+    return Move("operator", fields | at | {"reveal_by_s": shown_s})
 
 
 def place_buy_order(bench: Bench, choices: Choices) -> Move:

@@ -144,16 +144,19 @@ def cancel_order(state: State, context: BlockContext, message: CancelOrder) -> R
         return Refusal(Reason.UNKNOWN_ROUND, "round_id")
     if not _is_open(market_round, context):
         return Refusal(Reason.TOO_LATE, "round_id")
-    sealed = state.get(SEALED, message.order_id, message.round_id)
-    order = sealed or state.get(ORDERS, message.order_id, message.round_id)
+    order: Order | SealedOrder | None = state.get(SEALED, message.order_id, message.round_id)
+    order = order or state.get(ORDERS, message.order_id, message.round_id)
     if order is None:
         return Refusal(Reason.UNKNOWN_ORDER, "order_id")
     if order.owner != message.signer:
         return Refusal(Reason.NOT_PERMITTED, "signer")
     # --- checked; from here on only writes ---
-    held_ucoin = order.deposit_ucoin if isinstance(order, SealedOrder) else order.held_ucoin
-    release(state, order.owner, held_ucoin)
-    state.delete(ORDERS if sealed is None else SEALED, order.order_id, message.round_id)
+    if isinstance(order, SealedOrder):
+        release(state, order.owner, order.deposit_ucoin)
+        state.delete(SEALED, order.order_id, message.round_id)
+    else:
+        release(state, order.owner, order.held_ucoin)
+        state.delete(ORDERS, order.order_id, message.round_id)
     state.delete(PORT_ORDERS, order.port.encode(), message.round_id)
     count_order(state, message.round_id, market_round, -1, order.order_id)
     return None

@@ -22,6 +22,7 @@ from peerwatt.contracts.state import (
     port_key,
 )
 from peerwatt.records.codec import encode
+from peerwatt.records.market import Order
 from peerwatt.records.receipts import BlockContext, Event, Reason
 from peerwatt.records.sealed import DEPOSITS_UCOIN, BuyTerms, SealedOrder, commitment_of
 from peerwatt.records.transactions import RevealOrder, SealOrder
@@ -80,6 +81,7 @@ def reveal_order(state: State, context: BlockContext, message: RevealOrder) -> R
         return Refusal(Reason.WRONG_COMMITMENT, "terms")
     port = must(state.get(PORTS, port_key(market_round.site, sealed.port)))
     whose = Whose(sealed.order_id, sealed.owner, sealed.port)
+    order: Order | Refusal
     if isinstance(terms, BuyTerms):
         order = buy_order(market_round, port, terms, whose)
     else:

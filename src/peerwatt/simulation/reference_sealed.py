@@ -63,9 +63,12 @@ def to_reveal(rows: Rows, message: tx.RevealOrder, now_s: int) -> Objections:
 
 def seal(rows: Rows, message: tx.SealOrder, order_id: bytes) -> None:
     """The deposit is held, and the book takes in what is known."""
-    named = {"port": message.port, "deposit_ucoin": message.deposit_ucoin}
     sealed = SealedOrder(
-        order_id=order_id, owner=message.signer, commitment=message.commitment, **named
+        order_id=order_id,
+        owner=message.signer,
+        port=message.port,
+        deposit_ucoin=message.deposit_ucoin,
+        commitment=message.commitment,
     )
     move(rows, message.signer, -message.deposit_ucoin, held=True)
     rows.put("sealed_orders", order_id, sealed, message.round_id)

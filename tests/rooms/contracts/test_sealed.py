@@ -39,16 +39,25 @@ def seal(hub: SmallHub, name: str, terms: Terms, deposit_ucoin: int = DEPOSITS_U
 
 def drawn(seed: int) -> dict[str, Terms]:
     draw = Random(seed)
-    price = draw.randrange(250_000, 300_000)
-    buy = {"price_high_ucoin_per_kwh": price, "price_low_ucoin_per_kwh": price}
+    first, second = draw.sample(range(250_000, 300_000), 2)  # hashes of ids break ties
     return {
-        "ann": BuyTerms(min_wh=500, max_wh=draw.randrange(500, 2_500), **buy),
+        "ann": BuyTerms(
+            min_wh=500,
+            max_wh=draw.randrange(500, 2_500),
+            price_high_ucoin_per_kwh=first,
+            price_low_ucoin_per_kwh=first,
+        ),
         "bob": SellTerms(
             max_wh=draw.randrange(1, 2_500),
             ask_ucoin_per_kwh=draw.randrange(80_000, 200_000),
             slope_ucoin_per_kwh2=0,
         ),
-        "cat": BuyTerms(min_wh=0, max_wh=draw.randrange(1, 2_500), **buy),
+        "cat": BuyTerms(
+            min_wh=0,
+            max_wh=draw.randrange(1, 2_500),
+            price_high_ucoin_per_kwh=second,
+            price_low_ucoin_per_kwh=second,
+        ),
     }
 
 
