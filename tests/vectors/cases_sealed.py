@@ -95,7 +95,7 @@ def reveals(book: Book) -> None:
     no("bob", Reason.NOT_PERMITTED, "signer", **own)
     no("ann", Reason.WRONG_COMMITMENT, "terms", note="salt", **(own | {"salt": NO_HASH}))
     no("ann", Reason.WRONG_COMMITMENT, "terms", note="terms", **(own | {"terms": SELL}))
-    no("cat", Reason.OUT_OF_RANGE, "min_wh", order_id=cat, terms=wrong, salt=SALT)
+    no("cat", Reason.OUT_OF_RANGE, "terms", order_id=cat, terms=wrong, salt=SALT)
     no("bob", Reason.OVER_LIMIT, "terms", order_id=bob, terms=dear, salt=SALT)
     book.accepted(hub, tx.RevealOrder, "ann", **own)
     no("ann", Reason.UNKNOWN_ORDER, "order_id", note="again", **own)

@@ -87,7 +87,7 @@ def reveal_order(state: State, context: BlockContext, message: RevealOrder) -> R
     else:
         order = sell_order(market_round, port, terms, whose)
     if isinstance(order, Refusal):
-        return order
+        return Refusal(order.reason, "terms")
     if order.held_ucoin > sealed.deposit_ucoin:
         return Refusal(Reason.OVER_LIMIT, "terms")
     # --- checked; from here on only writes ---

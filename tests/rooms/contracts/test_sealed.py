@@ -5,11 +5,20 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from small_hub import CHAIN_ID, FIRST_SLOT_S, GATE_LEAD_S, PORTS, SmallHub, public, round_id
+from small_hub import (
+    CHAIN_ID,
+    FIRST_SLOT_S,
+    GATE_LEAD_S,
+    PORTS,
+    SmallHub,
+    genesis,
+    public,
+    round_id,
+)
 
 from peerwatt.contracts.state import ACCOUNTS, POT
 from peerwatt.records import transactions as tx
-from peerwatt.records.codec import digest
+from peerwatt.records.codec import digest, encode
 from peerwatt.records.market import Mechanism
 from peerwatt.records.receipts import Reason
 from peerwatt.records.sealed import (
@@ -20,6 +29,7 @@ from peerwatt.records.sealed import (
     commitment_of,
     least_deposit_ucoin,
 )
+from peerwatt.simulation.reference import Reference
 
 GATE_S = FIRST_SLOT_S - GATE_LEAD_S
 REVEAL_BY_S = GATE_S + 15
@@ -128,3 +138,28 @@ def test_a_commitment_binds_all_that_it_names() -> None:
     assert len(hashes) == 1 + len(others)
     assert least_deposit_ucoin(DEPOSITS_UCOIN[0] + 1) == DEPOSITS_UCOIN[1]
     assert least_deposit_ucoin(DEPOSITS_UCOIN[-1] + 1) is None
+
+
+def test_the_second_ledger_comes_to_the_same_rows() -> None:
+    hub = opened(reveal_by_s=REVEAL_BY_S)
+    terms = drawn(4)
+    ids = {name: seal(hub, name, said) for name, said in terms.items()}
+    hub.do(tx.CancelOrder, "cat", order_id=ids.pop("cat"))
+    hub.block(at=GATE_S)
+    shown = {"order_id": ids["bob"], "terms": terms["bob"]}
+    assert hub.refused(tx.RevealOrder, "bob", salt=digest(b"wrong"), **shown)
+    hub.do(tx.RevealOrder, "bob", salt=SALT, **shown)
+    hub.block(at=REVEAL_BY_S)
+    second = Reference(encode(genesis()))
+    for height in range(1, hub.host.height + 1):
+        block = hub.host.block(height)
+        second.begin(block.transactions)
+        receipts = hub.host.receipts(height)
+        for data, receipt in zip(block.transactions, receipts, strict=True):
+            given = Reason(receipt.reason)
+            against = second.take(data, given)
+            assert given in (against or [Reason.OK])
+        second.end(public("operator"), any(receipt.ok for receipt in receipts))
+    assert hub.round().order_count == 1
+    for table, scope, at, record in hub.state():
+        assert second.rows.get(table, at, scope) == record, (table, at)
