@@ -282,6 +282,13 @@ def _tick(state: State, context: BlockContext, message: Tick) -> Refusal | None:
     return None
 
 
+def _report(state: State, context: BlockContext, message: ReportReadings) -> Refusal | None:
+    refusal = delivery.report_readings(state, context, message)
+    if refusal is None:
+        rounds.settle_early(state, message.round_id, context.market_time_s)
+    return refusal
+
+
 def _dispatch(
     state: State, context: BlockContext, transaction: Transaction, message: Message
 ) -> Refusal | None:
@@ -294,10 +301,7 @@ def _dispatch(
         case CancelOrder():
             return orders.cancel_order(state, context, message)
         case ReportReadings():
-            refusal = delivery.report_readings(state, context, message)
-            if refusal is None:
-                rounds.settle_early(state, message.round_id, context.market_time_s)
-            return refusal
+            return _report(state, context, message)
         case OpenRound():
             return rounds.open_round(state, context, message)
         case CheckIn():
