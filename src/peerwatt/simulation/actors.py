@@ -42,6 +42,7 @@ from peerwatt.simulation.parties import (
 )
 from peerwatt.simulation.publishers import Publishers
 from peerwatt.simulation.recorders import Recorders
+from peerwatt.simulation.sealers import Sealers
 from peerwatt.simulation.trustees import Trustees
 
 PRICES = (0, 150_000, 250_000, 299_999, 350_003, 400_000, 450_001, 500_000, 500_003, 500_004)
@@ -64,7 +65,8 @@ class Actors:
         self._all = parties
         self._chance = chance
         self._operators = Operators(parties, chance)
-        self._bargainers = Bargainers(parties, chance)
+        self._sealers = Sealers(parties, chance)
+        self._bargainers = Bargainers(parties, chance, self._sealers)
         self._publishers = Publishers(parties, chance)
         self._trustees = Trustees(parties, chance)
         self._recorders = Recorders(parties, chance)
@@ -76,8 +78,9 @@ class Actors:
         weighted: tuple[tuple[Callable[[], bytes | None], int], ...] = (
             (self._opening, 7),
             (self._plug, 10),
-            (self._order, 42),
+            (self._sealed_order, 42),
             (self._bargainers.revise, 10),
+            (self._sealers.reveal, 10),
             (self._cancel, 2),
             (self._report, 26),
             (self._money, 6),
@@ -97,10 +100,13 @@ class Actors:
         due = [int.from_bytes(key[:8], "big") for key, _ in self._all.host.items("agenda")]
         for _, each in self.rounds(RoundStatus.CLOSED):
             due += [(n * each.gate_s + (4 - n) * each.clear_by_s) // 4 for n in (2, 1)]
+        sealed = self._sealers.awaited()
+        due += [each.gate_s for _, each in sealed]
         ahead = [time_s - now_s for time_s in due if now_s < time_s <= now_s + 900]
         if ahead and self._chance.random() < 0.3:
             return self._all.tick(min(ahead))
         awaited = self._operators.are_awaited() or self._bargainers.meet(anew=False)
+        awaited = awaited or any(each.gate_s <= now_s for _, each in sealed)
         patient = awaited and self._chance.random() < 0.8
         return self._all.tick(self._chance.choice(STEPS_S[:4] if patient else STEPS_S))
 
@@ -138,6 +144,7 @@ class Actors:
             mechanism=mechanism,
             gate_s=start_s - lead_s,
             clear_by_s=start_s - CLEAR_LEAD_S,
+            reveal_by_s=self._sealers.reveal_by_s(start_s - lead_s, start_s - CLEAR_LEAD_S),
             slot_start_s=start_s,
             slot_end_s=end_s,
             settle_by_s=end_s + self._chance.choice((SETTLE_LAG_S, 3 * SETTLE_LAG_S)),
@@ -164,6 +171,11 @@ class Actors:
         due = {entry.round_id: None for _, entry in self._all.host.items("agenda")}
         found = [(round_id, self._all.host.get("rounds", round_id)) for round_id in due]
         return [(round_id, each) for round_id, each in found if each.status in statuses]
+
+    def _sealed_order(self) -> bytes | None:
+        """An order, sealed where its round wants that."""
+        order = self._order()
+        return None if order is None else self._sealers.sealed(order)
 
     def _order(self) -> bytes | None:
         rounds = self.rounds(RoundStatus.OPEN)

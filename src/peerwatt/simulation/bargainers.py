@@ -32,6 +32,7 @@ from peerwatt.simulation.parties import (
     SLOT_S,
     Parties,
 )
+from peerwatt.simulation.sealers import Sealers
 
 AMONG_CARS = (*(each for each in Mechanism if each.among_cars), Mechanism.V2V)
 MEETINGS = 0.02
@@ -45,8 +46,9 @@ BESIDE = (-1, -1, 0, 0, 0, 0, 1, 1)
 class Bargainers:
     """Drivers in rounds in which cars trade with one another."""
 
-    def __init__(self, parties: Parties, chance: Random) -> None:
+    def __init__(self, parties: Parties, chance: Random, sealers: Sealers) -> None:
         self._all = parties
+        self._sealers = sealers
         self._chance = chance
         self._plan: deque[Callable[[], bytes | None]] = deque()
 
@@ -68,6 +70,7 @@ class Bargainers:
         times: dict[str, Any] = {"slot_start_s": start_s, "slot_end_s": start_s + SLOT_S}
         times["settle_by_s"] = start_s + SLOT_S + SETTLE_LAG_S
         times |= {"gate_s": start_s - PROPOSE_LEAD_S, "clear_by_s": start_s - CLEAR_LEAD_S}
+        times["reveal_by_s"] = self._sealers.reveal_by_s(times["gate_s"], times["clear_by_s"])
         named: dict[str, Any] = {"site": site, "tariff": "day", "mechanism": mechanism}
         named["lot_wh"] = LOT_WH if mechanism == Mechanism.SBBA else 0
         yield lambda: self._all.sign(operator, tx.OpenRound, **named, **times)
@@ -91,7 +94,8 @@ class Bargainers:
         if at is None or not at.wallet or self._all.host.get("rounds", round_id) is None:
             return None
         book = [order for _, order in self._all.host.items("orders", round_id)]
-        return self.order(self._all.names[at.wallet], round_id, port, book)
+        order = self.order(self._all.names[at.wallet], round_id, port, book)
+        return self._sealers.sealed(order)
 
     def lot_wh(self, mechanism: Mechanism) -> int:
         """The one size that an operator names for a round, mostly rightly."""

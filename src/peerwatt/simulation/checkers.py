@@ -59,6 +59,8 @@ class Checkers:
         self._transactions: dict[bytes, int] = {}
         self._orders: dict[bytes, bytes] = {}
         self._revised: dict[bytes, int] = {}
+        self._deposits: dict[bytes, tuple[bytes, int]] = {}
+        """Of sealed orders, whose they are and how much."""
         self._settled: dict[bytes, bytes] = {}
         self._readings: dict[tuple[bytes, int], bytes] = {}
         self._slots: dict[tuple[bytes, int], bytes] = {}
@@ -88,6 +90,8 @@ class Checkers:
                 self._reward(host, event)
             if event.kind == "absent":
                 self._charge(host, event.key)
+            if event.kind == "withheld":
+                self._withhold(event.key)
         self._money(host)
         broken = broken_invariants(host.state)
         require(not broken, "invariants", "; ".join(broken))
@@ -166,11 +170,19 @@ class Checkers:
                 self._pay(dispute.owner, message.credit_ucoin)
             case tx.PlaceBuyOrder() | tx.PlaceSellOrder():
                 self._orders[transaction.message_id] = message.round_id
+            case tx.SealOrder():
+                deposit = message.signer, message.deposit_ucoin
+                self._deposits[transaction.message_id] = deposit
+            case tx.RevealOrder():
+                del self._deposits[message.order_id]
+                self._orders[message.order_id] = message.round_id
             case tx.ReviseOrder():
                 self._revised[message.order_id] = message.limit_ucoin_per_kwh
             case tx.CancelOrder():
+                sealed = self._deposits.pop(message.order_id, None)
                 require(
-                    self._orders.pop(message.order_id, b"") == message.round_id,
+                    sealed is not None
+                    or self._orders.pop(message.order_id, b"") == message.round_id,
                     "orders",
                     "one is cancelled that does not stand",
                 )
@@ -204,6 +216,12 @@ class Checkers:
         due = up(order.max_wh, prices.shortfall_penalty_ucoin_per_kwh)
         self._pay(order.owner, -min(due, order.held_ucoin))
         self._pay(POT, min(due, order.held_ucoin))
+
+    def _withhold(self, order_id: bytes) -> None:
+        """Who sealed an order and never showed it loses a tenth of its deposit to the pot."""
+        owner, deposit_ucoin = self._deposits.pop(order_id)
+        self._pay(owner, -(deposit_ucoin // 10))
+        self._pay(POT, deposit_ucoin // 10)
 
     def _pay(self, key: bytes, amount_ucoin: int) -> None:
         self.coins[key] = self.coins.get(key, 0) + amount_ucoin

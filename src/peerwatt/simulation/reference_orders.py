@@ -103,8 +103,6 @@ def to_order(rows: Rows, message: tx.PlaceBuyOrder | tx.PlaceSellOrder, now_s: i
     port = market_round and rows.get("ports", f"{market_round.site}/{message.port}".encode())
     if not port:
         return
-    if market_round.reveal_by_s:
-        yield Reason.SEALED_ONLY
     yield from to_terms(message, market_round, port)
     if held_for(message, market_round) > rows.get("accounts", message.signer).free_ucoin:
         yield Reason.UNFUNDED
@@ -118,6 +116,9 @@ def to_place(rows: Rows, message: Placing, now_s: int) -> Objections:
         return
     if not is_open(market_round, now_s):
         yield Reason.TOO_LATE
+    seals = isinstance(message, tx.SealOrder)
+    if seals != (market_round.reveal_by_s > 0):
+        yield Reason.NOT_SEALED if seals else Reason.SEALED_ONLY
     port = rows.get("ports", f"{market_round.site}/{message.port}".encode())
     if port is None:
         yield Reason.UNKNOWN_PORT

@@ -24,9 +24,6 @@ LADDER = [10**6 << 2 * rung for rung in range(10)]
 def to_seal(rows: Rows, message: tx.SealOrder, now_s: int) -> Objections:
     """Against an order that is committed to."""
     yield from to_place(rows, message, now_s)
-    market_round = rows.get("rounds", message.round_id)
-    if market_round is not None and market_round.reveal_by_s == 0:
-        yield Reason.NOT_SEALED
     if message.deposit_ucoin not in LADDER:
         yield Reason.OUT_OF_RANGE
     if message.deposit_ucoin > rows.get("accounts", message.signer).free_ucoin:
