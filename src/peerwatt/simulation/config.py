@@ -152,7 +152,7 @@ class Rewards(ConfigPart):
     """For the member that proposed a block, USD."""
 
 
-LATER = ("pseudonyms", "rewards", "lot_wh")
+LATER = ("pseudonyms", "rewards", "lot_wh", "orders")
 """Keys that stand in a day's file only where they change something: a chain is called after what is
 assumed, and days from before these keys keep their names."""
 
@@ -222,6 +222,8 @@ class DayConfig(ConfigPart):
     """Who pays what."""
     pseudonyms: Literal["session", "fresh"] = "session"
     """A car's wallets: one for its whole stay, or a fresh one for each order."""
+    orders: Literal["open", "sealed"] = "open"
+    """Whether orders can be read before the gate, or are sealed until then."""
     rewards: Rewards = Rewards()
     """For energy sold and for blocks, out of a fund."""
 

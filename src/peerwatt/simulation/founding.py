@@ -17,6 +17,7 @@ from peerwatt.agents.supplier import Supplier
 from peerwatt.records.codec import decode
 from peerwatt.records.market import FeederLimit, Mechanism, PriceRule
 from peerwatt.records.receipts import Reason, Receipt
+from peerwatt.records.sealed import least_deposit_ucoin
 from peerwatt.records.transactions import (
     WALLET_DOMAIN,
     FundRewards,
@@ -37,7 +38,12 @@ from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import Keyring
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.pseudonyms import tokens_of
-from peerwatt.simulation.timetable import CLEAR_LEAD_S, GATE_LEAD_S, SETTLE_LAG_S
+from peerwatt.simulation.timetable import (
+    CLEAR_LEAD_S,
+    GATE_LEAD_S,
+    REVEAL_LEAD_S,
+    SETTLE_LAG_S,
+)
 from peerwatt.units import S_PER_H, UCOIN_PER_COIN, WH_PER_KWH, cost_ceil_ucoin
 
 SETUP_LEAD_S = 3_600
@@ -81,6 +87,8 @@ class Founding:
             if not fresh or visit.car is None:
                 self._wallet(visit)
                 need_ucoin = cost_ceil_ucoin(visit.need_wh, lost_load) + self._spare_ucoin(visit)
+                if self._config.orders == "sealed":
+                    need_ucoin += self._order_ucoin(self._day.port_kwh)
                 self._mint(visit.signer.key.public, need_ucoin, visit.name)
         if fresh:
             self._fresh_wallets([visit for visit in visits if visit.car is not None])
@@ -113,7 +121,13 @@ class Founding:
     def _order_ucoin(self, kwh: float) -> int:
         """The most that an order for so much can hold."""
         usd = kwh * (self._config.lost_load + self._config.shortfall_penalty)
-        return math.ceil(usd * UCOIN_PER_COIN)
+        held_ucoin = math.ceil(usd * UCOIN_PER_COIN)
+        if self._config.orders == "open":
+            return held_ucoin
+        deposit_ucoin = least_deposit_ucoin(held_ucoin)
+        if deposit_ucoin is None:
+            raise ValueError("lost_load: no deposit of a sealed order covers it")
+        return deposit_ucoin
 
     def _rewards(self) -> None:
         """The members vote for what the day's configuration says, and the operator gives coins."""
@@ -263,6 +277,7 @@ class Founding:
                     slot_end_s=end_s,
                     settle_by_s=end_s + SETTLE_LAG_S,
                     lot_wh=self._config.lot_wh if mechanism == Mechanism.SBBA else 0,
+                    reveal_by_s=start_s - REVEAL_LEAD_S if self._config.orders == "sealed" else 0,
                 )
             )
 

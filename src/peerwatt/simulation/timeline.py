@@ -6,6 +6,7 @@ moved by ticks of the simulated clock.
 
     slot start - 120 s   cars check out and in; agents order
     slot start -  60 s   the gate: books close and clear; of pairs, the operator proposes how
+    slot start -  45 s   sealed orders have been shown, where they are sealed; the books close
     slot start -  30 s   the best proposal clears it
     slot start           awards become set-points, minute by minute, until the slot's end
     slot end   +  30 s   the meters' readings are reported; the round settles
@@ -22,6 +23,7 @@ from peerwatt.simulation.timetable import (
     GATE_LEAD_S,
     ORDER_LEAD_S,
     REPORT_LAG_S,
+    REVEAL_LEAD_S,
     SETTLE_LAG_S,
 )
 
@@ -31,6 +33,12 @@ class HubSteps(Protocol):
 
     def take_orders(self, slot: int) -> None:
         """Who is gone checks out, who has come checks in, and all who are there may order."""
+
+    def awaits_orders(self, slot: int) -> bool:
+        """Whether the round's orders are sealed and have to be shown."""
+
+    def reveal(self, slot: int) -> None:
+        """Agents show what they have sealed."""
 
     def awaits_proposal(self, slot: int) -> bool:
         """Whether the round is one whose clearing members have to propose."""
@@ -100,6 +108,14 @@ class Timeline:
         gate_s = int(self.day.slot_start_s[slot]) - GATE_LEAD_S
         self.tick(gate_s)
         self.seal(gate_s)
+        sealed = [hub for hub in self.hubs if hub.awaits_orders(slot)]
+        if sealed:
+            for hub in sealed:
+                hub.reveal(slot)
+            self.seal(gate_s)
+            gate_s = int(self.day.slot_start_s[slot]) - REVEAL_LEAD_S
+            self.tick(gate_s)
+            self.seal(gate_s)
         waiting = [hub for hub in self.hubs if hub.awaits_proposal(slot)]
         if waiting:
             for hub in waiting:

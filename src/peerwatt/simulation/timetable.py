@@ -6,6 +6,8 @@ ORDER_LEAD_S = 120
 """Agents order this long before the slot."""
 GATE_LEAD_S = 60
 """The book closes this long before the slot."""
+REVEAL_LEAD_S = 45
+"""Sealed orders are shown until this long before the slot."""
 CLEAR_LEAD_S = 30
 """It must be cleared this long before the slot."""
 REPORT_LAG_S = 30

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from peerwatt.agents.order_terms import order_fields, revised_limit
 from peerwatt.agents.outlook import Floats, HubOutlook, needs_due_kwh
 from peerwatt.agents.ports import BuyIntent, Intent
+from peerwatt.agents.sealing import terms_of
 from peerwatt.agents.signer import Signer
 from peerwatt.agents.vehicle import ChargingCar, purchase_orders
 from peerwatt.hosts.host import Host
 from peerwatt.market_operator.round import awaits_proposal, proposal_of, solve_round
-from peerwatt.records.market import Award, Round, Side, round_key
+from peerwatt.records.market import Award, Round, RoundStatus, Side, round_key
 from peerwatt.records.readings import SignedReading
 from peerwatt.records.receipts import Reason, Receipt
 from peerwatt.records.signing import SigningKey
@@ -43,6 +44,7 @@ from peerwatt.simulation.config import DayConfig
 from peerwatt.simulation.consortium import CLOCK, ROLES
 from peerwatt.simulation.day import HubDay
 from peerwatt.simulation.founding import SETUP_LEAD_S, Founding
+from peerwatt.simulation.sealing import Sealing
 from peerwatt.simulation.timeline import Timeline
 from peerwatt.simulation.timetable import GATE_LEAD_S, ORDER_LEAD_S, REPORT_LAG_S
 from peerwatt.simulation.venue import OneProcess, Venue
@@ -82,6 +84,7 @@ class World(Timeline):
             wallet.key.public: visit.token for visit in self.visits for wallet in visit.wallets
         }
         """What a wallet's car shows to the charger, as the operator knows who checked it in."""
+        self._sealing = Sealing(self.keys.chain_id, self.host, self.note)
         self.hub = hub_of(config, day, self.keys, self.visits)
         self.tick(start_s)
         Founding(config, day, self.keys, self.members).run(self.visits)
@@ -318,10 +321,22 @@ class World(Timeline):
         if fields is None:
             return
         self._wishes[visit.port] = Wish(visit.signer.key, intent)
+        if market_round.reveal_by_s:
+            self._sealing.seal(visit, round_id, terms_of(fields), self._gate_s(round_id))
+            return
         kind = PlaceBuyOrder if isinstance(intent, BuyIntent) else PlaceSellOrder
         at: dict[str, Any] = {"round_id": round_id, "port": visit.port, **fields}
         receipt = visit.signer.send(kind, valid_until_s=self._gate_s(round_id), **at)
         self.note(kind.__name__, receipt)
+
+    def awaits_orders(self, slot: int) -> bool:
+        """Whether the round's orders are sealed and have to be shown."""
+        market_round: Round = self.host.get("rounds", self._round_id(slot))
+        return market_round.status == RoundStatus.OPEN and market_round.reveal_by_s > 0
+
+    def reveal(self, slot: int) -> None:
+        """Agents show what they have sealed."""
+        self._sealing.reveal(self._round_id(slot), int(self.day.slot_start_s[slot]))
 
     def _gate_s(self, round_id: bytes) -> int:
         return int.from_bytes(round_id[:8], "big") - GATE_LEAD_S

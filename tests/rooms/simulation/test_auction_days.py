@@ -43,3 +43,16 @@ def test_losers_of_first_rounds_sign_and_trade(
     run = live(DEAR | {"mechanism": "v2v"}, caltech_sessions)
     assert sent[ReviseOrder.__name__] > 5
     assert run.world.refused == []
+
+
+@pytest.mark.parametrize("mechanism", ["welfare", "welfare-pairs", "iterative-auction", "v2v"])
+def test_a_day_of_sealed_orders_comes_to_the_same(mechanism: str, caltech_sessions: Any) -> None:
+    hours = HOURS | {"mechanism": mechanism}
+    opened, sealed = (live(hours | {"orders": how}, caltech_sessions) for how in ("open", "sealed"))
+    check_accounts(sealed)
+    assert sealed.world.refused == []
+    assert rederive(sealed.world.host).differing == []
+    ours, theirs = (run.summary["baselines"]["market"] for run in (sealed, opened))
+    for name in ("cost_usd", "unmet_kwh", "grid_kwh", "cars_kwh"):
+        # Ids break ties and share out the last Wh, and they are other ids.
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=0.02)
