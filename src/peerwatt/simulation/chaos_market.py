@@ -31,7 +31,6 @@ from peerwatt.simulation.parties import (
     CLEAR_LEAD_S,
     CLOCK,
     DISCHARGE_W,
-    PORTS,
     PROPOSE_LEAD_S,
     SETTLE_LAG_S,
     SLOT_S,
@@ -42,6 +41,7 @@ VALIDATORS = ("operator-north", "grid", "regulator", "supplier")
 PENALTY_UCOIN = 2_000_003
 SITE, OPERATOR = "north", "operator-north"
 DRIVERS = ("ann", "bob", "cat", "dan")
+PORTS = ("p1", "p2", "p3", "p4")
 FUNDED = (*DRIVERS, "supplier", "grid", "regulator", "operator-north", "operator-south")
 TIMEOUT_S = 120.0
 POLL_S = 0.2
